@@ -1,0 +1,165 @@
+//! Message bodies as the rooms hand them to each other: reference-counted chunks, never copied or
+//! gathered. A leaf module: it knows nothing of caching.
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Any failure while a body is read; its text goes to the log, never to a client.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request body on its way in (streamed, possibly with trailers).
+pub type InBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A response body on its way out.
+pub enum OutBody {
+    Empty,
+    /// Sealed chunks of a stored response, or a window of them.
+    Chunks(Chunks),
+    /// Anything that arrives while it is sent.
+    Stream(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+/// A window of a sealed chunk list.
+#[derive(Clone, Debug)]
+pub struct Chunks {
+    list: Arc<[Bytes]>,
+    next: usize,
+    skip: usize,
+    left: u64,
+}
+
+impl Chunks {
+    pub fn new(list: Arc<[Bytes]>) -> Self {
+        let left = list.iter().map(|c| c.len() as u64).sum();
+        Self { list, next: 0, skip: 0, left }
+    }
+
+    /// The bytes `window` of the list; a window past the end is cut.
+    pub fn slice(list: Arc<[Bytes]>, window: Range<u64>) -> Self {
+        let mut start = window.start;
+        let mut next = 0;
+        while let Some(c) = list.get(next) {
+            if start < c.len() as u64 {
+                break;
+            }
+            start -= c.len() as u64;
+            next += 1;
+        }
+        let after: u64 = list.iter().skip(next).map(|c| c.len() as u64).sum::<u64>().saturating_sub(start);
+        let left = window.end.saturating_sub(window.start).min(after);
+        Self { list, next, skip: usize::try_from(start).unwrap_or(usize::MAX), left }
+    }
+
+    pub fn len(&self) -> u64 {
+        self.left
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl Iterator for Chunks {
+    type Item = Bytes;
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if self.left == 0 {
+                return None;
+            }
+            let chunk = self.list.get(self.next)?;
+            let available = chunk.len().saturating_sub(self.skip);
+            let take = available.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let piece = chunk.slice(self.skip..self.skip + take);
+            self.next += 1;
+            self.skip = 0;
+            self.left -= take as u64;
+            if !piece.is_empty() {
+                return Some(piece);
+            }
+        }
+    }
+}
+
+impl OutBody {
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes: Bytes = bytes.into();
+        if bytes.is_empty() { Self::Empty } else { Self::Chunks(Chunks::new(Arc::from([bytes]))) }
+    }
+
+    pub fn stream<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::Stream(body.map_err(Into::into).boxed_unsync())
+    }
+}
+
+impl std::fmt::Debug for OutBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Chunks(c) => write!(f, "Chunks({} B)", c.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// A request without a body.
+pub fn empty_in() -> InBody {
+    http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+impl Body for OutBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Chunks(c) => Poll::Ready(c.next().map(|b| Ok(Frame::data(b)))),
+            Self::Stream(s) => Pin::new(s).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Chunks(c) => c.is_empty(),
+            Self::Stream(s) => s.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Chunks(c) => SizeHint::with_exact(c.len()),
+            Self::Stream(s) => s.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cross_chunks_and_are_cut_at_the_end() {
+        let list: Arc<[Bytes]> = ["abc", "", "defg", "h"].map(|s| Bytes::from_static(s.as_bytes())).into();
+        let read = |r| Chunks::slice(list.clone(), r).map(|b| b.to_vec()).collect::<Vec<_>>().concat();
+        assert_eq!(read(0..8), b"abcdefgh");
+        assert_eq!(read(2..4), b"cd");
+        assert_eq!(read(3..3), b"");
+        assert_eq!(read(7..99), b"h");
+        assert_eq!(Chunks::slice(list.clone(), 20..30).len(), 0);
+    }
+}

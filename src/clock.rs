@@ -1,0 +1,59 @@
+//! The one place that reads clocks. `app` builds one [`Clock`]; `clippy.toml` bans the others, so that
+//! tests can move time by hand and every decision can be replayed.
+
+use crate::time::{Mono, Now, Wall};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where time comes from: the machine, or a test that moves it.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    System { start: std::time::Instant },
+    Manual(Arc<ManualTime>),
+}
+
+/// Milliseconds added to a fixed start; both clocks move together.
+#[derive(Debug, Default)]
+pub struct ManualTime {
+    offset_ms: AtomicU64,
+}
+
+/// 2026-01-01 00:00:00 UTC, where manual clocks start.
+const MANUAL_EPOCH_MS: u64 = 1_767_225_600_000;
+
+impl Clock {
+    #[allow(clippy::disallowed_methods)] // the one permitted reader
+    pub fn system() -> Self {
+        Self::System { start: std::time::Instant::now() }
+    }
+
+    /// A clock that stands still until [`Clock::advance`].
+    pub fn manual() -> Self {
+        Self::Manual(Arc::default())
+    }
+
+    #[allow(clippy::disallowed_methods)] // the one permitted reader
+    pub fn now(&self) -> Now {
+        match self {
+            Self::System { start } => {
+                let wall = std::time::SystemTime::now()
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+                let mono = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Now { wall: Wall(wall), mono: Mono(mono) }
+            }
+            Self::Manual(time) => {
+                let offset = time.offset_ms.load(Ordering::Acquire);
+                Now { wall: Wall(MANUAL_EPOCH_MS + offset), mono: Mono(offset) }
+            }
+        }
+    }
+
+    /// Moves a manual clock forward; does nothing to the system's.
+    pub fn advance(&self, by: std::time::Duration) {
+        if let Self::Manual(time) = self {
+            let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            time.offset_ms.fetch_add(ms, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a connection asks of the rest of the house, and what it tells it.
+
+use crate::body::{Chunks, InBody, OutBody};
+use crate::interim::InterimSender;
+use bytes::Bytes;
+use http::{Request, Response};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One client connection. Shared by all of its requests.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    /// The client as told by the socket, or by a trusted PROXY header.
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub tls: bool,
+    /// Server name of the TLS handshake, lower-case.
+    pub sni: Option<Arc<str>>,
+}
+
+/// Bounds on what a client may send (`server.limits`, rulings 9 and 39).
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Whole request head, bytes: more is 431.
+    pub request_header_bytes: usize,
+    /// Header lines: more is 431.
+    pub request_headers: usize,
+    /// Request target, bytes: more is 414.
+    pub url_bytes: usize,
+    /// Request body, bytes: more is 413.
+    pub request_body: u64,
+    pub header_read_timeout: Duration,
+    /// Between two reads of a request body.
+    pub body_read_timeout: Duration,
+    /// Between two requests.
+    pub idle_timeout: Duration,
+    /// A write to the client that makes no progress for this long ends the connection.
+    pub write_stall_timeout: Duration,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub h2_streams: u32,
+    /// Resets by the client within ten seconds: more ends the connection (CVE-2023-44487).
+    pub h2_resets: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_header_bytes: 16 * 1024,
+            request_headers: 100,
+            url_bytes: 8 * 1024,
+            request_body: 64 * 1024 * 1024,
+            header_read_timeout: Duration::from_secs(10),
+            body_read_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            write_stall_timeout: Duration::from_secs(30),
+            connections: 20_000,
+            connections_per_address: 20_000,
+            h2_streams: 100,
+            h2_resets: 100,
+        }
+    }
+}
+
+/// A request head that the strict reader has accepted (HTTP/1 only): borrowed, unparsed beyond its lines.
+#[derive(Clone, Copy, Debug)]
+pub struct FastRequest<'a> {
+    /// True: HEAD, false: GET. Nothing else takes the fast lane.
+    pub head: bool,
+    /// Origin-form target as sent, starting with `/`.
+    pub target: &'a [u8],
+    /// The only `Host`, as sent.
+    pub host: &'a [u8],
+    /// All header lines, in order, values trimmed.
+    pub headers: &'a [httparse::Header<'a>],
+}
+
+/// An answer made without hyper.
+#[derive(Debug)]
+pub struct FastAnswer<R> {
+    pub body: Chunks,
+    /// Handed back in [`Handler::fast_sent`].
+    pub record: R,
+}
+
+/// What the connection code needs from the product. The engine is one implementation, tests bring others.
+pub trait Handler: Send + Sync + 'static {
+    /// What the fast lane remembers between answer and write.
+    type Record: Send;
+
+    /// Answers one request. Never fails: errors are responses. The request has been accepted by the strict
+    /// reader, its version and headers are as received, hop-by-hop fields included; its URI is in the form it
+    /// came in. Must not rely on being polled by one thread. Dropped when the client goes away.
+    fn handle(
+        &self,
+        request: Request<InBody>,
+        conn: Arc<Conn>,
+        interim: InterimSender,
+    ) -> impl Future<Output = Response<OutBody>> + Send + 'static;
+
+    /// A plain hit, if this request is one: appends a complete HTTP/1.1 response head to `out`, from the
+    /// status line to and including the empty line, without `Connection`. `None` leaves `out` as it was.
+    fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastAnswer<Self::Record>>;
+
+    /// A fast answer has left (or the client went away after `bytes`).
+    fn fast_sent(&self, record: Self::Record, conn: &Conn, bytes: u64);
+
+    /// The connection refused a message before it became a request (malformed, over a limit, timed out):
+    /// returns the complete HTTP/1.1 response to send before closing; counts and logs it.
+    fn refused(&self, refusal: super::refusal::Refusal, conn: &Conn) -> Bytes;
+}

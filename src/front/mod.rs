@@ -1,0 +1,6 @@
+//! Where clients connect: listeners, TLS, the strict HTTP/1 head reader, the fast lane and its hand-over to
+//! hyper, HTTP/2, request normalisation, and the one place that turns an error into a response. Nothing here
+//! decides what is cached: that is behind [`handler::Handler`].
+
+pub mod handler;
+pub mod refusal;

@@ -1,0 +1,8 @@
+//! Larder: an HTTP reverse-proxy edge cache. See `docs/ARCHITECTURE.md` for the house and its rules.
+
+pub mod body;
+pub mod clock;
+pub mod front;
+pub mod interim;
+pub mod semantics;
+pub mod time;
