@@ -1,8 +1,14 @@
 //! Larder: an HTTP reverse-proxy edge cache. See `docs/ARCHITECTURE.md` for the house and its rules.
 
+pub mod admin;
 pub mod body;
 pub mod clock;
+pub mod engine;
 pub mod front;
 pub mod interim;
+pub mod observe;
+pub mod origin;
+pub mod purge;
 pub mod semantics;
+pub mod store;
 pub mod time;

@@ -1,0 +1,170 @@
+//! Who may use the admin listener: bearer tokens with scopes, compared in constant time; and the guards against
+//! being used by a browser on somebody else's behalf (rulings 6, interface.md §5).
+
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderMap, StatusCode};
+use std::net::{IpAddr, SocketAddr};
+
+/// What a token may do. `Admin` implies all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Read,
+    Purge,
+    Admin,
+}
+
+#[derive(Clone)]
+pub struct Token {
+    pub name: String,
+    pub secret: String,
+    pub allow: Vec<Scope>,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).field("allow", &self.allow).finish_non_exhaustive()
+    }
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    NoToken,
+    WrongToken,
+    /// The token is known, but not for this.
+    Scope,
+    ForeignHost,
+    ForeignOrigin,
+}
+
+impl Denied {
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::Scope | Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+        }
+    }
+
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::NoToken => "a token is needed: Authorization: Bearer TOKEN",
+            Self::WrongToken => "the token is not known",
+            Self::Scope => "the token does not allow this",
+            Self::ForeignHost => "the Host is not this listener's address",
+            Self::ForeignOrigin => "requests from pages of another origin are refused",
+        }
+    }
+}
+
+/// The checks, for one configuration.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    pub tokens: Vec<Token>,
+    pub address: SocketAddr,
+}
+
+impl Gate {
+    /// Once any token is set, everything but `/livez` and `/readyz` needs one.
+    pub fn allows(&self, headers: &HeaderMap, scope: Scope) -> Result<(), Denied> {
+        if self.tokens.is_empty() {
+            return Ok(());
+        }
+        let given = headers.get(AUTHORIZATION).ok_or(Denied::NoToken)?.as_bytes();
+        let (scheme, given) = given.split_at_checked(7).ok_or(Denied::WrongToken)?;
+        if !scheme.eq_ignore_ascii_case(b"bearer ") {
+            return Err(Denied::NoToken);
+        }
+        // Every token is compared, and each in constant time: how long it takes tells nothing.
+        let mut known = None;
+        for token in &self.tokens {
+            if equal(token.secret.as_bytes(), given.trim_ascii()) {
+                known = Some(token);
+            }
+        }
+        let token = known.ok_or(Denied::WrongToken)?;
+        let allowed = token.allow.contains(&scope) || token.allow.contains(&Scope::Admin);
+        if allowed { Ok(()) } else { Err(Denied::Scope) }
+    }
+
+    /// `Host` must be an address or a name that can't be rebound (an IP literal, `localhost`), or come with a
+    /// token; `Origin`, if any, must be this listener's own.
+    pub fn same_site(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        let host = headers.get(HOST).and_then(|h| h.to_str().ok()).unwrap_or("");
+        let literal = is_literal(host);
+        if !literal && !headers.contains_key(AUTHORIZATION) {
+            return Err(Denied::ForeignHost);
+        }
+        match headers.get(ORIGIN).map(|o| o.to_str().unwrap_or("")) {
+            None => Ok(()),
+            Some(origin) => {
+                let own = origin.split_once("://").is_some_and(|(_, authority)| authority == host);
+                if own { Ok(()) } else { Err(Denied::ForeignOrigin) }
+            }
+        }
+    }
+}
+
+fn is_literal(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+/// Compares all bytes whatever they are; only the lengths may show.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0u8, |acc, (x, y)| acc | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn gate() -> Gate {
+        let token = |name: &str, secret: &str, allow: &[Scope]| Token {
+            name: name.into(),
+            secret: secret.into(),
+            allow: allow.into(),
+        };
+        Gate {
+            tokens: vec![token("r", "read-me", &[Scope::Read]), token("a", "all", &[Scope::Admin])],
+            address: ([127, 0, 0, 1], 9080).into(),
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (n.parse().unwrap(), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn tokens_open_what_their_scopes_say() {
+        let allows = |value: &'static str, scope| gate().allows(&headers(&[("authorization", value)]), scope);
+        assert_eq!(gate().allows(&HeaderMap::new(), Scope::Read), Err(Denied::NoToken));
+        assert_eq!(allows("Bearer read-me", Scope::Read), Ok(()));
+        assert_eq!(allows("bearer read-me", Scope::Purge), Err(Denied::Scope));
+        assert_eq!(allows("Bearer all", Scope::Purge), Ok(()));
+        assert_eq!(allows("Bearer read-m", Scope::Read), Err(Denied::WrongToken));
+        assert_eq!(allows("Basic cmVhZC1tZQ==", Scope::Read), Err(Denied::NoToken));
+        assert_eq!(allows("x", Scope::Read), Err(Denied::WrongToken));
+        let open = Gate { tokens: Vec::new(), ..gate() };
+        assert_eq!(open.allows(&HeaderMap::new(), Scope::Admin), Ok(()));
+    }
+
+    #[test]
+    fn foreign_hosts_and_origins_are_refused() {
+        let same_site = |pairs: &[_]| gate().same_site(&headers(pairs));
+        assert_eq!(same_site(&[("host", "127.0.0.1:9080")]), Ok(()));
+        assert_eq!(same_site(&[("host", "[::1]:9080")]), Ok(()));
+        assert_eq!(same_site(&[("host", "localhost")]), Ok(()));
+        assert_eq!(same_site(&[("host", "evil.example:9080")]), Err(Denied::ForeignHost));
+        assert_eq!(same_site(&[]), Err(Denied::ForeignHost));
+        let own = [("host", "127.0.0.1:9080"), ("origin", "http://127.0.0.1:9080")];
+        assert_eq!(same_site(&own), Ok(()));
+        let foreign = [("host", "127.0.0.1:9080"), ("origin", "http://evil.example")];
+        assert_eq!(same_site(&foreign), Err(Denied::ForeignOrigin));
+        assert_eq!(same_site(&[("host", "127.0.0.1"), ("origin", "null")]), Err(Denied::ForeignOrigin));
+    }
+}

@@ -1,0 +1,81 @@
+//! `/status`: one snapshot of everything, for people, the dashboard and `larder top`.
+
+use super::Admin;
+use crate::engine::outcome::Kind;
+use crate::observe::metrics::Levels;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What metrics and status read off the running parts.
+pub fn levels(admin: &Admin) -> Levels {
+    let memory = &admin.engine.memory;
+    let stats = memory.stats();
+    Levels {
+        memory_bytes: memory.bytes(),
+        memory_entries: stats.entries.load(Ordering::Relaxed),
+        evicted_size: stats.evicted_size.load(Ordering::Relaxed),
+        evicted_expired: stats.evicted_expired.load(Ordering::Relaxed),
+        variants_dropped: stats.variants_dropped.load(Ordering::Relaxed),
+        inflight: admin.engine.flights.len() as u64,
+        connections: admin.connections.open(),
+    }
+}
+
+pub fn snapshot(admin: &Admin) -> Value {
+    let levels = levels(admin);
+    let site = admin.engine.site();
+    let mut rules: Vec<Arc<str>> = site.rules.names();
+    rules.push(Arc::from("none"));
+    let mut requests = Map::new();
+    let (mut total, mut from_store) = (0u64, 0u64);
+    for kind in Kind::ALL {
+        let count = admin.engine.metrics.requests_with(kind.as_str(), &rules);
+        total += count;
+        if matches!(kind, Kind::Hit | Kind::Stale) {
+            from_store += count;
+        }
+        requests.insert(kind.as_str().into(), count.into());
+    }
+    #[allow(clippy::cast_precision_loss)] // a ratio for people
+    let ratio = if total == 0 { Value::Null } else { json!(from_store as f64 / total as f64) };
+    let origins: Map<String, Value> =
+        site.origins.iter().map(|(name, origin)| (name.to_string(), origin_json(&origin.snapshot()))).collect();
+    let now = admin.engine.clock.now();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "name": site.server_name,
+        "uptime_s": now.mono.since(admin.started.mono).as_secs(),
+        "draining": admin.draining.load(Ordering::Acquire),
+        "requests": requests,
+        "requests_total": total,
+        "hit_ratio": ratio,
+        "connections": levels.connections,
+        "inflight": levels.inflight,
+        "memory": {
+            "bytes": levels.memory_bytes,
+            "capacity": admin.engine.memory.capacity(),
+            "entries": levels.memory_entries,
+            "evicted_size": levels.evicted_size,
+            "evicted_expired": levels.evicted_expired,
+            "filling_bytes": admin.engine.fill_budget.used(),
+        },
+        "origins": origins,
+    })
+}
+
+fn origin_json(origin: &crate::origin::Snapshot) -> Value {
+    let servers: Vec<Value> = origin
+        .servers
+        .iter()
+        .map(|s| {
+            json!({
+                "url": s.url,
+                "healthy": s.healthy,
+                "breaker": s.breaker,
+                "in_flight": s.in_flight,
+            })
+        })
+        .collect();
+    json!({ "servers": servers })
+}

@@ -1,0 +1,236 @@
+//! The fast lane's half of a hit: a plain GET or HEAD that asks for nothing special, whose host and target were
+//! seen before, and whose entry is fresh, is answered from bytes that were prepared when it was stored. The
+//! decision is the same pure plan that every other request goes through; whatever it doesn't settle as a plain
+//! hit is left to the ordinary way.
+//!
+//! A *memo* remembers which key and policy a raw host and target lead to. It exists only where no rule that
+//! could match looks at anything else of the request, and only for the configuration it was made under.
+
+use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
+use crate::engine::policy::{HeaderSource, Policy};
+use crate::engine::rules::Resolved;
+use crate::engine::site::{Engine, Site};
+use crate::purge::Verdict;
+use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::cache_status::Member;
+use crate::semantics::vary;
+use crate::store::entry::Meta;
+use crate::store::memory::is_useless;
+use crate::store::{Entry, Key};
+use crate::time::Now;
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where memos are kept: a fixed table; a later URL with the same slot takes it over. At most some 20 MiB.
+const SLOTS: usize = 16_384;
+
+/// Longest host and target together that is remembered, bytes.
+const LONGEST: usize = 1024;
+
+/// What a raw host and target lead to.
+#[derive(Debug)]
+pub struct Memo {
+    tls: bool,
+    host: Box<[u8]>,
+    target: Box<[u8]>,
+    key: Key,
+    policy: Arc<Policy>,
+    generation: u64,
+}
+
+/// The table of memos.
+pub struct Memos(Box<[ArcSwapOption<Memo>]>);
+
+impl std::fmt::Debug for Memos {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memos")
+    }
+}
+
+impl Default for Memos {
+    fn default() -> Self {
+        Self((0..SLOTS).map(|_| ArcSwapOption::empty()).collect())
+    }
+}
+
+impl Memos {
+    fn slot(&self, seed: u64, tls: bool, host: &[u8], target: &[u8]) -> Option<&ArcSwapOption<Memo>> {
+        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(target, seed ^ u64::from(tls))
+            ^ xxhash_rust::xxh3::xxh3_64_with_seed(host, seed.rotate_left(17));
+        self.0.get(usize::try_from(hash).unwrap_or(0) % SLOTS)
+    }
+}
+
+/// A request that might be a plain hit: nothing in it but what selects a variant.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a> {
+    pub tls: bool,
+    pub host: &'a [u8],
+    pub target: &'a [u8],
+}
+
+/// A plain hit.
+#[derive(Debug)]
+pub struct FastHit {
+    pub entry: Arc<Entry>,
+    pub policy: Arc<Policy>,
+    pub age: Duration,
+    pub ttl: i64,
+}
+
+impl Engine {
+    /// Remembers where this raw host and target lead, if that depends on nothing else.
+    pub fn remember(&self, plain: &Plain<'_>, key: &Key, resolved: &Resolved, generation: u64) {
+        let policy = &resolved.policy;
+        let simple = resolved.repeatable
+            && !resolved.disagree
+            && !policy.bypass
+            && policy.respond.is_none()
+            && policy.key.headers.is_empty()
+            && policy.key.cookies.is_empty()
+            && plain.host.len() + plain.target.len() <= LONGEST;
+        if !simple {
+            return;
+        }
+        let Some(slot) = self.memos.slot(self.seed, plain.tls, plain.host, plain.target) else { return };
+        let same = slot.load().as_ref().is_some_and(|m| m.is(plain, generation));
+        if !same {
+            slot.store(Some(Arc::new(Memo {
+                tls: plain.tls,
+                host: plain.host.into(),
+                target: plain.target.into(),
+                key: key.clone(),
+                policy: policy.clone(),
+                generation,
+            })));
+        }
+    }
+
+    /// A plain hit, if this is one. `nominated` gives the values of a request field, in order.
+    pub fn fast_hit<'h>(
+        &self,
+        plain: &Plain<'_>,
+        headers: impl Fn(&HeaderName) -> Vec<&'h [u8]>,
+        now: Now,
+    ) -> Option<FastHit> {
+        let generation = self.site().generation;
+        let slot = self.memos.slot(self.seed, plain.tls, plain.host, plain.target)?.load();
+        let memo = slot.as_ref().filter(|m| m.is(plain, generation))?;
+        let resource = self.memory.get(&memo.key)?;
+        let simple = resource.variants.len() == 1
+            && resource.variants.first().is_some_and(|e| e.meta.nominated.is_empty());
+        let entry = if simple {
+            resource.variants.first()?
+        } else {
+            resource.select(&selecting(&resource.variants, headers)?)?
+        };
+        if entry.head.generation != generation || entry.head.bytes.is_empty() || is_useless(entry, now.mono) {
+            return None;
+        }
+        if self.verdict(entry) != Verdict::Clean {
+            return None;
+        }
+        let age = entry.meta.age(now.mono);
+        let found = Found { freshness: &entry.meta.freshness, age, verdict: Seen::Clean };
+        let wishes =
+            Wishes { honour_client: true, early_refresh: memo.policy.early_refresh };
+        let plan = plan::decide(
+            Lookup::Found(found),
+            &RequestDirectives::default(),
+            wishes,
+            entry.meta.fetch_time,
+            1.0 - fastrand::f64(),
+        );
+        (plan == Plan::Serve { stale: None, refresh: false }).then(|| FastHit {
+            entry: entry.clone(),
+            policy: memo.policy.clone(),
+            age,
+            ttl: entry.meta.freshness.ttl(age),
+        })
+    }
+}
+
+impl Memo {
+    fn is(&self, plain: &Plain<'_>, generation: u64) -> bool {
+        self.generation == generation
+            && self.tls == plain.tls
+            && *self.target == *plain.target
+            && *self.host == *plain.host
+    }
+}
+
+/// The request fields that any variant nominates, normalised as on the ordinary way.
+fn selecting<'h>(
+    variants: &[Arc<Entry>],
+    headers: impl Fn(&HeaderName) -> Vec<&'h [u8]>,
+) -> Option<HeaderMap> {
+    let mut map = HeaderMap::new();
+    for name in variants.iter().flat_map(|e| e.meta.nominated.iter()) {
+        if map.contains_key(name) {
+            continue;
+        }
+        for value in headers(name) {
+            map.append(name.clone(), HeaderValue::from_bytes(value).ok()?);
+        }
+    }
+    vary::normalise_request(&mut map);
+    Some(map)
+}
+
+/// Whether a response can be answered from a prepared head: nothing in it depends on the request, or on the
+/// time besides `Age` and `Cache-Status`.
+pub fn eligible(meta: &Meta, policy: &Policy, trailers: bool) -> bool {
+    let fixed = |edits: &crate::engine::policy::HeaderEdits| {
+        edits.set.iter().all(|(_, source)| matches!(source, HeaderSource::Fixed(_)))
+    };
+    !trailers
+        && policy.browser_ttl.is_none()
+        && fixed(&policy.response_headers)
+        && !meta.freshness.must_validate
+        && !meta.status.is_informational()
+}
+
+/// Status line and fields as HTTP/1.1 sends them, up to where `Age` and `Cache-Status` follow.
+pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> Bytes {
+    let mut out = Vec::with_capacity(crate::store::entry::field_bytes(&meta.headers) + 128);
+    // Writing to a Vec can't fail.
+    let reason = meta.status.canonical_reason().unwrap_or("");
+    let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", meta.status.as_str());
+    let mut headers = meta.headers.clone();
+    for name in [AGE, CONNECTION, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    if !crate::engine::deliver::bodyless(meta.status) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    headers.append(http::header::VIA, site.via.clone());
+    for name in &policy.response_headers.remove {
+        headers.remove(name);
+    }
+    for (name, source) in &policy.response_headers.set {
+        if let HeaderSource::Fixed(value) = source {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    for (name, value) in &headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.into()
+}
+
+/// Completes a prepared head: `Age`, `Cache-Status`, the empty line.
+pub fn complete(hit: &FastHit, server_name: &str, out: &mut Vec<u8>) {
+    let member = Member { ttl: Some(hit.ttl), ..Member::default() };
+    out.extend_from_slice(&hit.entry.head.bytes);
+    let _ = write!(out, "age: {}\r\ncache-status: ", hit.age.as_secs());
+    out.extend_from_slice(member.to_value(server_name).as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+}

@@ -1,0 +1,509 @@
+//! The fetch: a task of its own that asks the origin, tells everyone who waits, downloads, and stores. It lives on
+//! when the client that started it goes away. It carries out; what may be stored, confirmed or shared is
+//! decided by the semantics and the plan.
+
+use crate::body::InBody;
+use crate::engine::draft::{self, Asked, Draft, Refused};
+use crate::engine::flight::{Flight, FlightKey, OriginFailure, Shared, Stage};
+use crate::engine::growing::{Demand, Growing};
+use crate::engine::markers::Mark;
+use crate::engine::policy::Policy;
+use crate::engine::rules::Resolved;
+use crate::engine::{Engine, Site, deliver};
+use crate::interim::InterimSender;
+use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
+use crate::purge::{BaseSelectors, Verdict};
+use crate::semantics::validate::{self, Stored};
+use crate::semantics::hop;
+use crate::store::entry::Meta;
+use crate::store::memory::Written;
+use crate::store::{Entry, Key};
+use crate::time::Now;
+use bytes::Bytes;
+use http::header::{AGE, CONTENT_LENGTH, IF_MODIFIED_SINCE, RANGE, TRAILER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What only the client that started the fetch may have.
+pub enum LeaderAnswer {
+    /// Not storable, or too large: the origin's response itself.
+    Response { response: Response<OriginBody>, why: Refused, origin_time: Duration },
+    /// Storable, its body on the way; whether the others got it too makes no difference to the leader.
+    Shared { shared: Arc<Shared>, received_age: Option<HeaderValue> },
+    /// A 304 confirmed what is stored. `stored` is false when it may not be kept.
+    Confirmed { entry: Arc<Entry>, origin_time: Duration, stored: bool },
+    /// A range of an object over `max_object`: to be asked for again, as a range (rulings 30).
+    TooLargeForRange,
+    Failed(OriginFailure),
+}
+
+/// Everything a fetch needs; built while its client waits, then moved into the task.
+pub struct Fetch {
+    pub engine: Arc<Engine>,
+    pub site: Arc<Site>,
+    pub key: Key,
+    pub resolved: Resolved,
+    pub flight: Arc<Flight>,
+    /// Under which key the flight is in the map; `None` for one that nobody can join.
+    pub registered: Option<FlightKey>,
+    /// GET, or the method of a read keyed by its body.
+    pub method: Method,
+    /// The fields to send, without conditions and ranges.
+    pub headers: HeaderMap,
+    /// Body of a read keyed by it.
+    pub body: Option<Bytes>,
+    pub path_and_query: String,
+    pub target: Arc<str>,
+    pub base: BaseSelectors,
+    /// `None`: one of them can't be kept.
+    pub rule_tags: Option<Vec<String>>,
+    /// Stored responses that a 304 may confirm; the first is the one this request selects, if `selected`.
+    pub candidates: Vec<Arc<Entry>>,
+    pub selected: bool,
+    pub interim: InterimSender,
+    pub wants_range: bool,
+    /// `None` for a background refresh.
+    pub leader: Option<oneshot::Sender<LeaderAnswer>>,
+}
+
+/// Takes the flight out of the map, and frees its waiters even if the task panics.
+struct Registration {
+    engine: Arc<Engine>,
+    key: Option<FlightKey>,
+    flight: Arc<Flight>,
+    refreshing: Option<Arc<Entry>>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.engine.flights.remove(key, &self.flight);
+        }
+        if self.flight.is_pending() {
+            let error = crate::origin::ErrorKind::Internal;
+            self.flight.advance(Stage::Failed(OriginFailure { error }));
+        }
+        if let Some(entry) = &self.refreshing {
+            entry.refresh_done();
+        }
+    }
+}
+
+impl Fetch {
+    /// Runs to the end. `refreshing` is the entry whose background refresh this is.
+    pub async fn run(mut self, refreshing: Option<Arc<Entry>>) {
+        let _registration = Registration {
+            engine: self.engine.clone(),
+            key: self.registered.clone(),
+            flight: self.flight.clone(),
+            refreshing,
+        };
+        let mut conditional = !self.candidates.is_empty();
+        loop {
+            let sent = self.engine.clock.now();
+            match self.send(conditional).await {
+                Ok(answer) if conditional && answer.response.status() == StatusCode::NOT_MODIFIED => {
+                    if self.confirmed(&answer, sent) {
+                        return;
+                    }
+                    // A 304 that speaks of nothing we hold, or of something purged meanwhile: ask plainly.
+                    conditional = false;
+                }
+                Ok(answer) => return self.received(answer, sent).await,
+                Err(error) => return self.failed(&error),
+            }
+        }
+    }
+
+    async fn send(&mut self, conditional: bool) -> Result<Answer, OriginError> {
+        let mut headers = self.headers.clone();
+        if conditional {
+            let stored: Vec<Stored<'_>> = self.candidates.iter().map(|e| as_stored(e)).collect();
+            validate::make_conditional(&mut headers, &stored);
+            if !self.selected {
+                // Dates can't tell variants apart; only their entity tags may be offered (RFC 9111 §4.1).
+                headers.remove(IF_MODIFIED_SINCE);
+            }
+        }
+        let body: InBody = match &self.body {
+            Some(bytes) => Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync(),
+            None => crate::body::empty_in(),
+        };
+        let request = origin_request(&self.method, &self.path_and_query, headers, body)?;
+        let options = SendOptions {
+            key_hash: self.key.hash_value(),
+            interim: self.interim.clone(),
+            retry_safe: self.body.is_none(),
+        };
+        self.engine.ask_origin(&self.site, &self.resolved.policy, request, options).await
+    }
+
+    fn failed(&mut self, error: &OriginError) {
+        let failure = OriginFailure { error: error.kind() };
+        self.flight.advance(Stage::Failed(failure));
+        self.to_leader(LeaderAnswer::Failed(failure));
+    }
+
+    fn to_leader(&mut self, answer: LeaderAnswer) {
+        if let Some(leader) = self.leader.take() {
+            let _ = leader.send(answer); // gone: an unstorable response is dropped, and its connection freed
+        }
+    }
+
+    /// A 304: renews what it confirms (RFC 9111 §4.3.4). False when it confirms nothing usable.
+    fn confirmed(&mut self, answer: &Answer, sent: Now) -> bool {
+        let now = self.engine.clock.now();
+        let stored: Vec<Stored<'_>> = self.candidates.iter().map(|e| as_stored(e)).collect();
+        let confirmed = validate::confirmed_by(answer.response.headers(), &stored);
+        let Some(old) = confirmed.first().and_then(|i| self.candidates.get(*i)).cloned() else {
+            return false;
+        };
+        // What was purged for good while we asked is not revived (rulings 14).
+        if self.engine.verdict(&old) == Verdict::Hard {
+            return false;
+        }
+        let fields = validate::updated(&old.meta.full_headers(), &renewing(answer.response.headers(), now));
+        let policy = self.site.rules.resolve_response(&self.resolved, old.meta.status, content_type(&fields));
+        let drafted = self.draft(old.meta.status, &fields, &policy, sent, now);
+        let origin_time = answer.first_byte;
+        let (meta, keep) = match drafted {
+            Ok(draft) => (self.restored(draft.meta, &old), true),
+            Err(_) => (self.unkept(&old, &fields, now), false),
+        };
+        let entry = Arc::new(self.engine.seal(
+            &self.site,
+            &policy,
+            meta,
+            old.body.clone(),
+            old.length,
+            old.trailers.clone(),
+        ));
+        let stored = keep && self.store_confirmed(&old, &entry, &policy);
+        if !keep {
+            self.engine.memory.remove(&self.key, &old);
+        }
+        if keep && entry.meta.freshness.is_fresh(entry.meta.age(now.mono)) && !entry.meta.freshness.must_validate {
+            self.flight.advance(Stage::Confirmed(entry.clone(), origin_time));
+        } else {
+            self.flight.advance(Stage::NotShareable(StatusCode::NOT_MODIFIED));
+        }
+        self.to_leader(LeaderAnswer::Confirmed { entry, origin_time, stored });
+        true
+    }
+
+    /// The selected entry is replaced; another variant, whose body this request may share, is stored beside it.
+    fn store_confirmed(&self, old: &Arc<Entry>, entry: &Arc<Entry>, policy: &Policy) -> bool {
+        let selected = self.selected && self.candidates.first().is_some_and(|first| Arc::ptr_eq(first, old));
+        let written = if selected {
+            self.engine.memory.replace(&self.key, old, entry.clone())
+        } else {
+            self.engine.memory.put(&self.key, entry.clone(), policy.max_variants)
+        };
+        written == Written::Stored
+    }
+
+    /// A 304 carries no tags as a rule: those stored stay, and count again with any that it brought.
+    fn restored(&self, mut meta: Meta, old: &Entry) -> Meta {
+        meta.selectors = Arc::new(meta.selectors.union(&old.meta.selectors));
+        meta.raw_tags = meta.raw_tags.or_else(|| old.meta.raw_tags.clone());
+        meta.fetch_time = old.meta.fetch_time;
+        meta
+    }
+
+    /// What a 304 says may not be kept (it now says `no-store`, say), for the one answer it is still good for.
+    fn unkept(&self, old: &Entry, fields: &HeaderMap, now: Now) -> Meta {
+        let mut headers = fields.clone();
+        draft::for_clients(&mut headers, now.wall);
+        headers.remove(AGE);
+        Meta { headers, arrived: now.mono, received: now.wall, ..old.meta.clone() }
+    }
+
+    fn draft(
+        &self,
+        status: StatusCode,
+        response: &HeaderMap,
+        policy: &Policy,
+        sent: Now,
+        now: Now,
+    ) -> Result<Draft, Refused> {
+        let asked = Asked {
+            // A read that a rule keys by its body is stored like a GET (rulings 32).
+            method: &Method::GET,
+            headers: &self.headers,
+            target: &self.target,
+            url: &self.target,
+            base: &self.base,
+            born: self.flight.born,
+            sent,
+        };
+        let tags = self.rule_tags.clone();
+        draft::draft(&asked, status, response, policy, tags, now, fastrand::f64())
+    }
+
+    /// A full answer: decide, publish its head, download, store.
+    async fn received(mut self, answer: Answer, sent: Now) {
+        let now = self.engine.clock.now();
+        let origin_time = answer.first_byte;
+        let status = answer.response.status();
+        let fields = answer.response.headers();
+        let policy = self.site.rules.resolve_response(&self.resolved, status, content_type(fields));
+        let drafted = self.draft(status, fields, &policy, sent, now).and_then(|d| self.fits(d, fields));
+        match drafted {
+            Ok(draft) => {
+                self.engine.markers.clear(&self.key);
+                self.download(answer, draft, &policy, origin_time, now).await;
+            }
+            Err(why) => self.not_stored(answer, why, &policy, now),
+        }
+    }
+
+    /// Known to be over `max_object`?
+    fn fits(&self, draft: Draft, fields: &HeaderMap) -> Result<Draft, Refused> {
+        let known = content_length(fields).unwrap_or(0);
+        if known > self.site.max_object { Err(Refused::TooLarge) } else { Ok(draft) }
+    }
+
+    fn not_stored(&mut self, answer: Answer, why: Refused, policy: &Policy, now: Now) {
+        let status = answer.response.status();
+        self.engine.note_not_stored(why);
+        let mark = if why == Refused::TooLarge { Mark::TooLarge } else { Mark::NotShareable };
+        self.engine.markers.set(&self.key, mark, now.mono);
+        self.flight.advance(Stage::NotShareable(status));
+        // The origin has a new answer that may not be kept: what it replaces is of no further use, unless the
+        // answer is an error.
+        if self.selected && !status.is_server_error() && policy.store.ttl.is_none() {
+            if let Some(old) = self.candidates.first() {
+                self.engine.memory.remove(&self.key, old);
+            }
+        }
+        if why == Refused::TooLarge && self.wants_range {
+            return self.to_leader(LeaderAnswer::TooLargeForRange);
+        }
+        let origin_time = answer.first_byte;
+        self.to_leader(LeaderAnswer::Response { response: answer.response, why, origin_time });
+    }
+
+    async fn download(mut self, answer: Answer, draft: Draft, policy: &Policy, origin_time: Duration, now: Now) {
+        let expected = if deliver::bodyless(draft.meta.status) {
+            Some(0)
+        } else {
+            content_length(answer.response.headers())
+        };
+        let received_age = answer.response.headers().get(AGE).cloned();
+        let body = Growing::new(expected);
+        let meta = Arc::new(draft.meta);
+        let shared = Arc::new(Shared {
+            meta: meta.clone(),
+            leader_only: draft.leader_only,
+            body: body.clone(),
+            origin_time,
+        });
+        // The leader's reader is opened before anything can move on without it.
+        let shareable = meta.freshness.is_fresh(meta.age(now.mono)) && !meta.freshness.must_validate;
+        if shareable {
+            self.flight.advance(Stage::Shared(shared.clone()));
+        } else {
+            // Stored, but every use needs the origin: waiting for it would only queue them up.
+            self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
+            self.flight.advance(Stage::NotShareable(meta.status));
+        }
+        self.to_leader(LeaderAnswer::Shared { shared, received_age });
+        let sink = Sink {
+            engine: &self.engine,
+            site: &self.site,
+            key: &self.key,
+            policy,
+            meta: &meta,
+            body: &body,
+            started: now,
+            charged: 0,
+            keeping: true,
+            large_below: self.site.max_object,
+        };
+        sink.fill(answer.response.into_body()).await;
+    }
+}
+
+/// Where the chunks of one download go.
+struct Sink<'a> {
+    engine: &'a Arc<Engine>,
+    site: &'a Arc<Site>,
+    key: &'a Key,
+    policy: &'a Policy,
+    meta: &'a Arc<Meta>,
+    body: &'a Arc<Growing>,
+    started: Now,
+    /// Bytes charged to the budget of bodies in flight.
+    charged: u64,
+    keeping: bool,
+    large_below: u64,
+}
+
+impl Drop for Sink<'_> {
+    fn drop(&mut self) {
+        self.engine.fill_budget.give_back(self.charged);
+        // Dropped in the middle (shutdown, panic): readers must not wait for ever. No effect after the end.
+        self.body.fail("fetch-aborted");
+    }
+}
+
+impl Sink<'_> {
+    async fn fill(mut self, mut from: OriginBody) {
+        let mut total = 0u64;
+        let mut stored = false;
+        loop {
+            if self.body.room().await == Demand::Abandoned {
+                return; // too large to keep, and nobody is left to read it
+            }
+            match from.frame().await {
+                None => break,
+                Some(Err(error)) => {
+                    self.engine.note_not_stored(Refused::Incomplete);
+                    tracing::debug!(%error, url = %self.meta.url, "origin body ended early");
+                    return self.body.fail("origin-incomplete");
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(chunk) => {
+                        total += chunk.len() as u64;
+                        self.charge(total, chunk.len() as u64);
+                        let last = self.body.expected() == Some(total);
+                        // With a known length the entry is in the store before the last byte is on its way:
+                        // who has the whole answer and asks again gets a hit.
+                        if last && self.keeping {
+                            self.store(Some(chunk.clone()), total, None);
+                            stored = true;
+                        }
+                        self.body.push(chunk);
+                    }
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().ok();
+                        if !stored && self.keeping {
+                            self.store(None, total, trailers.clone());
+                        }
+                        return self.body.finish(trailers);
+                    }
+                },
+            }
+        }
+        if self.keeping && !stored {
+            self.store(None, total, None);
+        }
+        self.body.finish(None);
+    }
+
+    /// Keeps the account; gives up keeping when the object or all downloads together grow too large.
+    fn charge(&mut self, total: u64, chunk: u64) {
+        if !self.keeping {
+            return;
+        }
+        let why = if total > self.large_below {
+            self.engine.markers.set(self.key, Mark::TooLarge, self.engine.clock.now().mono);
+            Some(Refused::TooLarge)
+        } else if self.engine.fill_budget.take(chunk) {
+            self.charged += chunk;
+            None
+        } else {
+            Some(Refused::FillBudget)
+        };
+        if let Some(why) = why {
+            self.engine.note_not_stored(why);
+            self.keeping = false;
+            self.body.keep_no_more();
+        }
+    }
+
+    fn store(&self, last: Option<Bytes>, total: u64, trailers: Option<HeaderMap>) {
+        let mut chunks = self.body.chunks().to_vec();
+        chunks.extend(last);
+        let mut meta = Meta::clone(self.meta);
+        meta.fetch_time += self.engine.clock.now().mono.since(self.started.mono);
+        if trailers.is_none() {
+            meta.headers.remove(TRAILER);
+        }
+        let chunks = compact(chunks);
+        let entry = self.engine.seal(self.site, self.policy, meta, chunks, total, trailers);
+        let entry = Arc::new(entry);
+        if self.engine.memory.put(self.key, entry, self.policy.max_variants) == Written::Superseded {
+            self.engine.note_not_stored(Refused::Superseded);
+        }
+    }
+}
+
+/// Small pieces of one body share a large read buffer each: a stored body of many tiny chunks, or of one slice of
+/// a big buffer, would hold more memory than it is charged with. Such bodies are copied once, here.
+fn compact(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
+    /// Chunks below this are merged; above it the slack of a read buffer is small beside the chunk.
+    const SMALL: usize = 16 * 1024;
+    if chunks.iter().all(|c| c.len() >= SMALL) {
+        return chunks.into();
+    }
+    let mut out: Vec<Bytes> = Vec::new();
+    let mut run: Vec<u8> = Vec::new();
+    for chunk in chunks {
+        if chunk.len() >= SMALL {
+            if !run.is_empty() {
+                out.push(std::mem::take(&mut run).into_boxed_slice().into());
+            }
+            out.push(chunk);
+        } else {
+            run.extend_from_slice(&chunk);
+        }
+    }
+    if !run.is_empty() {
+        out.push(run.into_boxed_slice().into());
+    }
+    out.into()
+}
+
+fn as_stored(entry: &Arc<Entry>) -> Stored<'_> {
+    Stored { headers: &entry.meta.headers, date: entry.meta.date }
+}
+
+/// A 304's fields as they renew stored ones. One without `Date` was made now (RFC 9110 §6.6.1).
+fn renewing(not_modified: &HeaderMap, now: Now) -> HeaderMap {
+    let mut fields = not_modified.clone();
+    hop::strip(&mut fields);
+    draft::ensure_date(&mut fields, now.wall);
+    fields
+}
+
+fn content_type(fields: &HeaderMap) -> Option<&str> {
+    fields.get(http::header::CONTENT_TYPE)?.to_str().ok()
+}
+
+fn content_length(fields: &HeaderMap) -> Option<u64> {
+    fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A request as the origin room takes it: origin-form target.
+pub fn origin_request(
+    method: &Method,
+    path_and_query: &str,
+    headers: HeaderMap,
+    body: InBody,
+) -> Result<Request<InBody>, OriginError> {
+    let uri: http::Uri = path_and_query.parse().map_err(|_| OriginError::unsendable())?;
+    let mut request = Request::new(body);
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Fields of a client's request that must not be in one whose answer is stored: its conditions and ranges.
+pub fn strip_selective(headers: &mut HeaderMap) {
+    for name in [
+        RANGE,
+        http::header::IF_RANGE,
+        http::header::IF_NONE_MATCH,
+        IF_MODIFIED_SINCE,
+        http::header::IF_MATCH,
+        http::header::IF_UNMODIFIED_SINCE,
+        http::header::EXPECT,
+    ] {
+        headers.remove(name);
+    }
+}

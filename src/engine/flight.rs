@@ -1,0 +1,160 @@
+//! Single flight: one fetch per key and variant, however many ask. The first leads, the others wait for the
+//! head and then read the same growing body. When the answer turns out not to be shareable all are released at
+//! once, and each goes on its own way.
+//!
+//! A flight belongs to its fetch task, not to the client that started it. It leaves the map when the task ends;
+//! a later flight may have taken its place by then, so it removes only itself (rulings 10).
+
+use crate::engine::growing::Growing;
+use crate::purge::{Born, Selectors};
+use crate::store::entry::Meta;
+use crate::store::key::Key;
+use crate::store::Entry;
+use http::{HeaderMap, StatusCode};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A storable answer whose body is on its way.
+#[derive(Debug)]
+pub struct Shared {
+    pub meta: Arc<Meta>,
+    /// Fields that only the client whose request fetched it may see (qualified `private`).
+    pub leader_only: HeaderMap,
+    pub body: Arc<Growing>,
+    pub origin_time: Duration,
+}
+
+/// Why an origin gave no answer; enough to make an error response or to decide on stale use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginFailure {
+    /// The word for it: in `Proxy-Status`, the log and the body.
+    pub error: crate::origin::ErrorKind,
+}
+
+/// How far a flight is.
+#[derive(Clone, Debug)]
+pub enum Stage {
+    Pending,
+    /// The head is there, it can be stored, and it is fresh: all may read.
+    Shared(Arc<Shared>),
+    /// A 304 confirmed what was stored.
+    Confirmed(Arc<Entry>, Duration),
+    /// Only the leader may have it. The status tells waiters whether stale-if-error applies to them.
+    NotShareable(StatusCode),
+    Failed(OriginFailure),
+}
+
+/// One fetch in progress.
+#[derive(Debug)]
+pub struct Flight {
+    pub born: Born,
+    /// Selectors known before the head: URL, host, prefixes.
+    pub selectors: Arc<Selectors>,
+    stage: watch::Sender<Stage>,
+}
+
+impl Flight {
+    pub fn new(born: Born, selectors: Arc<Selectors>) -> Arc<Self> {
+        Arc::new(Self { born, selectors, stage: watch::Sender::new(Stage::Pending) })
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.stage.borrow().clone()
+    }
+
+    /// Publishes the next stage and wakes all waiters at once.
+    pub fn advance(&self, stage: Stage) {
+        self.stage.send_replace(stage);
+    }
+
+    pub fn is_pending(&self) -> bool {
+        matches!(*self.stage.borrow(), Stage::Pending)
+    }
+
+    /// The first stage after `Pending`.
+    pub async fn head(&self) -> Stage {
+        let mut changes = self.stage.subscribe();
+        match changes.wait_for(|s| !matches!(s, Stage::Pending)).await {
+            Ok(stage) => stage.clone(),
+            // The sender lives in `self`, so it can't be gone; the current value is as good an answer.
+            Err(_) => self.stage(),
+        }
+    }
+}
+
+/// What tells flights apart: the key, and the variant as far as it is known beforehand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FlightKey {
+    pub key: Key,
+    pub variant: Option<Box<[u8]>>,
+}
+
+/// Who asks.
+pub enum Ticket {
+    /// The caller must run the fetch.
+    Lead(Arc<Flight>),
+    Wait(Arc<Flight>),
+}
+
+const SHARDS: usize = 64;
+
+type Shard = Mutex<HashMap<FlightKey, Arc<Flight>, std::hash::RandomState>>;
+
+/// All flights of this process.
+#[derive(Debug)]
+pub struct Flights {
+    shards: Box<[Shard]>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+        }
+    }
+}
+
+impl Flights {
+    fn shard(&self, key: &FlightKey) -> MutexGuard<'_, HashMap<FlightKey, Arc<Flight>>> {
+        let at = usize::try_from(key.key.hash_value() >> 32).unwrap_or(0) % SHARDS;
+        #[allow(clippy::indexing_slicing)] // `at < SHARDS`
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the flight for `key` if there is one and `joinable` agrees; else starts one that replaces it.
+    pub fn join_or_lead(
+        &self,
+        key: &FlightKey,
+        joinable: impl FnOnce(&Flight) -> bool,
+        start: impl FnOnce() -> Arc<Flight>,
+    ) -> Ticket {
+        let mut shard = self.shard(key);
+        if let Some(flight) = shard.get(key)
+            && joinable(flight)
+        {
+            return Ticket::Wait(flight.clone());
+        }
+        let flight = start();
+        shard.insert(key.clone(), flight.clone());
+        Ticket::Lead(flight)
+    }
+
+    /// Takes `flight` out, unless another has taken its place.
+    pub fn remove(&self, key: &FlightKey, flight: &Arc<Flight>) {
+        let mut shard = self.shard(key);
+        if shard.get(key).is_some_and(|f| Arc::ptr_eq(f, flight)) {
+            shard.remove(key);
+        }
+    }
+
+    /// Flights in progress, for `larder_inflight`.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,126 @@
+//! The cache key: effective scheme, host, path, query (as it will be sent), the origin's name, the set of
+//! matched rules with header or cookie conditions, and what `key.*` adds (rulings 4). What is keyed is what is
+//! sent; parts are length-prefixed, so that none can imitate another.
+
+use crate::engine::policy::KeyPolicy;
+use crate::store::Key;
+use http::HeaderMap;
+use http::header::COOKIE;
+
+/// The parts of a key; see the module's head.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    pub scheme: &'a str,
+    pub host: &'a str,
+    pub path: &'a str,
+    /// After exclusion and sorting.
+    pub query: Option<&'a str>,
+    pub origin: &'a str,
+    /// Names the set of matched rules that look at headers or cookies.
+    pub rule_bits: &'a [u8],
+    /// Method, digest and `Content-Type` of a request keyed by its body.
+    pub body: Option<&'a [u8]>,
+}
+
+/// Builds the key. `seed` is this process's random hash seed.
+pub fn build(seed: u64, parts: &Parts<'_>, policy: &KeyPolicy, headers: &HeaderMap) -> Key {
+    let mut bytes = Vec::with_capacity(64 + parts.host.len() + parts.path.len());
+    let fixed = [parts.scheme.as_bytes(), parts.host.as_bytes(), parts.path.as_bytes()];
+    fixed.into_iter().for_each(|p| part(&mut bytes, p));
+    optional(&mut bytes, parts.query.map(str::as_bytes));
+    part(&mut bytes, parts.origin.as_bytes());
+    part(&mut bytes, parts.rule_bits);
+    optional(&mut bytes, parts.body);
+    for name in &policy.headers {
+        let mut values = headers.get_all(name).iter().peekable();
+        if values.peek().is_none() {
+            optional(&mut bytes, None);
+            continue;
+        }
+        let joined = values.map(http::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+        optional(&mut bytes, Some(&joined));
+    }
+    for name in &policy.cookies {
+        optional(&mut bytes, cookie(headers, name));
+    }
+    Key::new(seed, &bytes)
+}
+
+fn part(bytes: &mut Vec<u8>, value: &[u8]) {
+    bytes.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(value);
+}
+
+fn optional(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
+    match value {
+        Some(value) => {
+            bytes.push(1);
+            part(bytes, value);
+        }
+        None => bytes.push(0),
+    }
+}
+
+/// The first cookie of that name (RFC 6265 §5.4 leaves the order to the client; servers take the first).
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|b| *b == b';'))
+        .map(<[u8]>::trim_ascii)
+        .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts() -> Parts<'static> {
+        Parts {
+            scheme: "http",
+            host: "a.example",
+            path: "/x",
+            query: None,
+            origin: "app",
+            rule_bits: &[],
+            body: None,
+        }
+    }
+
+    #[test]
+    fn every_part_counts_and_none_can_imitate_another() {
+        let policy = KeyPolicy { headers: vec![http::HeaderName::from_static("x-tenant")], ..Default::default() };
+        let none = HeaderMap::new();
+        let mut tenant = HeaderMap::new();
+        tenant.insert("x-tenant", http::HeaderValue::from_static("b"));
+        let mut empty = HeaderMap::new();
+        empty.insert("x-tenant", http::HeaderValue::from_static(""));
+        let all = [
+            build(1, &parts(), &policy, &none),
+            build(1, &parts(), &policy, &tenant),
+            build(1, &parts(), &policy, &empty),
+            build(1, &Parts { scheme: "https", ..parts() }, &policy, &none),
+            build(1, &Parts { host: "a.exampl", path: "e/x", ..parts() }, &policy, &none),
+            build(1, &Parts { query: Some(""), ..parts() }, &policy, &none),
+            build(1, &Parts { path: "/x?", ..parts() }, &policy, &none),
+            build(1, &Parts { origin: "ap", ..parts() }, &policy, &none),
+            build(1, &Parts { rule_bits: &[1], ..parts() }, &policy, &none),
+            build(1, &Parts { body: Some(b""), ..parts() }, &policy, &none),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all.iter().enumerate() {
+                assert_eq!(a == b, i == j, "{i} {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn cookies_are_found_by_their_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, http::HeaderValue::from_static("xsid=1; sid=2;a=b"));
+        headers.append(COOKIE, http::HeaderValue::from_static("sid=3"));
+        assert_eq!(cookie(&headers, "sid"), Some(&b"2"[..]));
+        assert_eq!(cookie(&headers, "a"), Some(&b"b"[..]));
+        assert_eq!(cookie(&headers, "si"), None);
+    }
+}

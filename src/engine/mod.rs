@@ -1,0 +1,22 @@
+//! One request from normal form to response: key, policy, plan, fetch, delivery. The decisions are in
+//! [`plan`] and in `semantics`; the rest carries them out.
+
+pub mod answer;
+pub mod deliver;
+pub mod draft;
+pub mod fast;
+pub mod fetch;
+pub mod flight;
+pub mod growing;
+pub mod key;
+pub mod markers;
+pub mod outcome;
+pub mod pass;
+pub mod plan;
+pub mod policy;
+pub mod request;
+pub mod rules;
+pub mod site;
+
+pub use answer::Failure;
+pub use site::{Engine, Site};

@@ -1,0 +1,155 @@
+//! One stored response: immutable data, except for three small atomics that remember what later uses found.
+
+use crate::purge::{Born, Check, Selectors};
+use crate::semantics::freshness::Freshness;
+use crate::time::{Mono, Wall};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Fixed cost of an entry in the memory budget, bytes: the struct itself, its allocations' headers, its share
+/// of the map. Measured by `bench/` (resident memory per object) and rounded up.
+pub const ENTRY_OVERHEAD: usize = 640;
+
+/// All of a response but its body: known when its head has arrived, and what a 304 renews.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    pub status: StatusCode,
+    /// The fields a client gets, in stored form: without hop-by-hop fields, `Age`, tags and this cache's own
+    /// control fields, with `Date`.
+    pub headers: HeaderMap,
+    pub freshness: Freshness,
+    /// Fields that steer this cache and that no client sees (`Surrogate-Control` and the like): a 304 that
+    /// omits them leaves them in force (RFC 9111 §3.2).
+    pub control: HeaderMap,
+    /// When the response (or the 304 that last confirmed it) arrived.
+    pub arrived: Mono,
+    pub received: Wall,
+    /// Its `Date`, or when it was received: the most recent of several matching entries is used (RFC 9111 §4).
+    pub date: Wall,
+    /// How long it stays after expiry, for validation and stale-if-error.
+    pub keep: Duration,
+    /// The request fields that select it (`Vary`), and their normal form in the request that fetched it.
+    pub nominated: Arc<[HeaderName]>,
+    pub variant: Box<[u8]>,
+    /// The purge log's position when its fill began.
+    pub born: Born,
+    pub selectors: Arc<Selectors>,
+    /// What predicates (regex purges) are matched against besides the selectors.
+    pub url: Arc<str>,
+    pub raw_tags: Option<Box<str>>,
+    /// How long the origin took, for early refresh (XFetch).
+    pub fetch_time: Duration,
+    /// The rule that governed it, for logs and metrics.
+    pub rule: Arc<str>,
+    /// The origin it came from.
+    pub origin: Arc<str>,
+}
+
+impl Meta {
+    /// The stored fields with the control fields that clients don't see.
+    pub fn full_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.extend(self.control.clone());
+        headers
+    }
+
+    /// `current_age` now (RFC 9111 §4.2.3).
+    pub fn age(&self, now: Mono) -> Duration {
+        self.freshness.age(now.since(self.arrived))
+    }
+
+    /// From when on, on the monotonic clock, nobody may have any use for it: expiry plus the longest of the
+    /// stale windows and `keep`.
+    pub fn useless_after(&self) -> Mono {
+        let windows = self.freshness.stale.while_revalidate.max(self.freshness.stale.if_error).max(self.keep);
+        let left = self.freshness.lifetime.saturating_sub(self.freshness.initial_age);
+        self.arrived.after(left.saturating_add(windows))
+    }
+}
+
+/// A stored response, ready to be used for requests it matches.
+#[derive(Debug)]
+pub struct Entry {
+    pub meta: Meta,
+    pub body: Arc<[Bytes]>,
+    /// Length of the body in bytes.
+    pub length: u64,
+    pub trailers: Option<HeaderMap>,
+    /// HTTP/1.1 status line and fields, ready to send but for `Age`, `Cache-Status` and the last empty line;
+    /// and the configuration it was made under.
+    pub head: PreparedHead,
+    pub check: Check,
+    /// A background refresh is under way.
+    refreshing: AtomicBool,
+    /// Monotonic milliseconds plus one of the first soft purge noticed; 0 = none (rulings 23).
+    soft_since: AtomicU64,
+}
+
+/// See [`Entry::head`]. Empty when this response can't take the fast lane.
+#[derive(Clone, Debug, Default)]
+pub struct PreparedHead {
+    pub bytes: Bytes,
+    /// Configuration generation; any other makes the head unusable.
+    pub generation: u64,
+}
+
+impl Entry {
+    pub fn new(
+        meta: Meta,
+        body: Arc<[Bytes]>,
+        length: u64,
+        trailers: Option<HeaderMap>,
+        head: PreparedHead,
+    ) -> Self {
+        Self {
+            meta,
+            body,
+            length,
+            trailers,
+            head,
+            check: Check::new(),
+            refreshing: AtomicBool::new(false),
+            soft_since: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes this entry is charged with: body, fields, selectors and [`ENTRY_OVERHEAD`].
+    pub fn weight(&self) -> u64 {
+        let fields: usize = field_bytes(&self.meta.headers) + self.trailers.as_ref().map_or(0, field_bytes);
+        let meta = fields
+            + self.head.bytes.len()
+            + self.meta.variant.len()
+            + self.meta.url.len()
+            + self.meta.raw_tags.as_ref().map_or(0, |t| t.len())
+            + self.meta.selectors.bytes()
+            + self.body.len() * size_of::<Bytes>()
+            + ENTRY_OVERHEAD;
+        self.length.saturating_add(meta as u64)
+    }
+
+    /// Whether this caller is the one that may refresh it; released by [`Entry::refresh_done`].
+    pub fn try_refresh(&self) -> bool {
+        !self.refreshing.swap(true, Ordering::AcqRel)
+    }
+
+    pub fn refresh_done(&self) {
+        self.refreshing.store(false, Ordering::Release);
+    }
+
+    /// The first moment a soft purge was noticed, which is `now` when there is none yet.
+    pub fn soft_purged_since(&self, now: Mono) -> Mono {
+        let mark = now.0.saturating_add(1);
+        match self.soft_since.compare_exchange(0, mark, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => now,
+            Err(first) => Mono(first - 1),
+        }
+    }
+}
+
+/// Bytes of a header section as sent: names, values, `: ` and line ends.
+pub fn field_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum()
+}

@@ -1,0 +1,13 @@
+//! What is kept: entries (plain data and shared body chunks), the resource that gathers the variants of one
+//! key, and the memory tier. The store knows nothing of origins, sockets or requests in flight; what may be
+//! stored and what may be served is decided elsewhere.
+
+pub mod entry;
+pub mod key;
+pub mod memory;
+pub mod resource;
+
+pub use entry::Entry;
+pub use key::Key;
+pub use memory::Memory;
+pub use resource::Resource;

@@ -1,0 +1,83 @@
+//! All stored variants of one key, replaced as a whole on every change, so that a reader never sees half of one.
+
+use super::entry::Entry;
+use crate::semantics::vary;
+use http::{HeaderMap, HeaderName};
+use std::sync::Arc;
+
+/// The variants of one key, most recent first. Never empty in the store.
+#[derive(Clone, Debug, Default)]
+pub struct Resource {
+    pub variants: Vec<Arc<Entry>>,
+}
+
+impl Resource {
+    /// The entry this request selects (RFC 9111 §4.1): among those whose nominated fields match, one with a
+    /// `Vary` before one without, then the most recent by `Date`.
+    pub fn select(&self, request: &HeaderMap) -> Option<&Arc<Entry>> {
+        if let [only] = self.variants.as_slice()
+            && only.meta.nominated.is_empty()
+        {
+            return Some(only);
+        }
+        let mut computed: Option<(&Arc<[HeaderName]>, Box<[u8]>)> = None;
+        let mut best: Option<&Arc<Entry>> = None;
+        for entry in &self.variants {
+            let matches = entry.meta.nominated.is_empty() || {
+                let fits = |c: &(&Arc<[HeaderName]>, _)| c.0 == &entry.meta.nominated;
+                if !computed.as_ref().is_some_and(fits) {
+                    computed = Some((&entry.meta.nominated, vary::variant(&entry.meta.nominated, request)));
+                }
+                computed.as_ref().is_some_and(|(_, v)| *v == entry.meta.variant)
+            };
+            let rank = |e: &Entry| (!e.meta.nominated.is_empty(), e.meta.date);
+            if matches && best.is_none_or(|b| rank(entry) > rank(b)) {
+                best = Some(entry);
+            }
+        }
+        best
+    }
+
+    /// What a request for a variant that is not stored is told apart by: the normal form of the most recent
+    /// entry's nominated fields. Requests for different variants must not wait for each other.
+    pub fn variant_hint(&self, request: &HeaderMap) -> Option<Box<[u8]>> {
+        let newest = self.variants.iter().find(|e| !e.meta.nominated.is_empty())?;
+        Some(vary::variant(&newest.meta.nominated, request))
+    }
+
+    /// This resource with `entry` first: it takes the place of the entry for the same variant; at most `max`
+    /// remain, and how many the limit pushed out is returned. `None` when what is there was born later: an
+    /// older fill never replaces a newer one (rulings 22).
+    pub fn with(&self, entry: Arc<Entry>, max: usize) -> Option<(Resource, usize)> {
+        let same = |e: &Arc<Entry>| e.meta.nominated == entry.meta.nominated && e.meta.variant == entry.meta.variant;
+        if self.variants.iter().any(|e| same(e) && e.meta.born > entry.meta.born) {
+            return None;
+        }
+        let mut variants = Vec::with_capacity(self.variants.len() + 1);
+        variants.push(entry.clone());
+        variants.extend(self.variants.iter().filter(|e| !same(e)).cloned());
+        let dropped = variants.len().saturating_sub(max.max(1));
+        variants.truncate(max.max(1));
+        Some((Resource { variants }, dropped))
+    }
+
+    /// This resource with `old` replaced by `new`; `None` when `old` is no longer in it.
+    pub fn replaced(&self, old: &Arc<Entry>, new: Arc<Entry>) -> Option<Resource> {
+        let at = self.variants.iter().position(|e| Arc::ptr_eq(e, old))?;
+        let mut variants = self.variants.clone();
+        if let Some(slot) = variants.get_mut(at) {
+            *slot = new;
+        }
+        Some(Resource { variants })
+    }
+
+    /// This resource without `gone`; `None` when nothing would change.
+    pub fn without(&self, gone: &Arc<Entry>) -> Option<Resource> {
+        let variants: Vec<_> = self.variants.iter().filter(|e| !Arc::ptr_eq(e, gone)).cloned().collect();
+        (variants.len() != self.variants.len()).then_some(Resource { variants })
+    }
+
+    pub fn weight(&self) -> u64 {
+        self.variants.iter().map(|e| e.weight()).fold(0, u64::saturating_add)
+    }
+}
