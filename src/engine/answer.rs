@@ -3,22 +3,21 @@
 
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
-use crate::engine::draft::{self, Refused};
+use crate::engine::draft::{self, Base, Refused};
 use crate::engine::fetch::{self, Fetch, LeaderAnswer};
-use crate::engine::flight::{Flight, FlightKey, OriginFailure, Shared, Stage, Ticket};
+use crate::engine::flight::{Flight, FlightKey, Shared, Stage, Ticket};
 use crate::engine::markers::Mark;
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
 use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, StaleWhy, ValidateWhy, Wishes};
-use crate::engine::policy::Policy;
+use crate::engine::policy::{Policy, Respond};
 use crate::engine::fast::Plain;
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::site::{self, Engine, Site};
 use crate::engine::key;
 use crate::interim::InterimSender;
-use crate::origin::OriginBody;
-use crate::purge::BaseSelectors;
+use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Forward, Member};
 use crate::semantics::reuse::Failure as Reach;
@@ -40,7 +39,7 @@ use tokio::sync::oneshot;
 pub enum Failure {
     /// RFC 9111 §5.2.1.7.
     OnlyIfCached,
-    Origin(OriginFailure),
+    Origin(OriginError),
     /// The client's body could not be read to its end.
     RequestBody,
     Internal,
@@ -67,7 +66,7 @@ pub(super) struct Ask {
     pub key: Key,
     pub path_and_query: String,
     pub target: Arc<str>,
-    pub base: BaseSelectors,
+    pub base: Base,
     pub edits: Vec<(HeaderName, HeaderValue)>,
     /// `None`: a tag of a rule is too long to be kept, so that nothing may be stored (interface.md §2.3).
     pub tags: Option<Vec<String>>,
@@ -83,7 +82,8 @@ impl Engine {
         let resolved = site.rules.resolve(&facts(&incoming));
         let policy = resolved.policy.clone();
         if let Some(respond) = &policy.respond {
-            return (Ok(respond.to_response()), Outcome::new(Kind::Pass, "respond", &policy.rule));
+            let response = responded(respond, &resolved, &facts(&incoming));
+            return (Ok(response), Outcome::new(Kind::Pass, "respond", &policy.rule));
         }
         let keyed = match keyed_body(&mut incoming, &policy).await {
             Ok(keyed) => keyed,
@@ -100,7 +100,7 @@ impl Engine {
             only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
         });
         let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
-        let base = draft::base_selectors(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
+        let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
         match (admitted, base) {
             (Ok(()), Ok(base)) => {
                 let ask = Ask::new(self.clone(), site, resolved, incoming, query, base, keyed);
@@ -108,7 +108,7 @@ impl Engine {
             }
             (Err(why), base) => pass::pass(self, &site, resolved, incoming, query, base.ok(), why).await,
             (Ok(()), Err(_)) => {
-                pass::pass(self, &site, resolved, incoming, query, None, PassWhy::PathTooDeep).await
+                pass::pass(self, &site, resolved, incoming, query, None, PassWhy::Unselectable).await
             }
         }
     }
@@ -153,7 +153,7 @@ impl Ask {
         resolved: Resolved,
         incoming: Incoming,
         query: Option<String>,
-        base: BaseSelectors,
+        base: Base,
         body: Option<Bytes>,
     ) -> Self {
         let policy = &resolved.policy;
@@ -171,12 +171,12 @@ impl Ask {
             path: &incoming.path,
             query: query.as_deref(),
             origin: &policy.origin,
-            rule_bits: resolved.key_bits(),
+            rule_bits: &resolved.key_bits,
             body: digest.as_ref().map(|d| &d[..]),
         };
         let key = key::build(engine.seed, &parts, &policy.key, &headers);
         let target = super::request::target_uri(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
-        let path_and_query = policy.path_and_query(&incoming.path, query.as_deref());
+        let path_and_query = path_and_query(policy, &incoming.path, query.as_deref());
         let directives = incoming.directives();
         Self {
             path_and_query,
@@ -220,7 +220,7 @@ impl Ask {
 
     fn seen(&self, entry: &Entry, now: Now) -> Seen {
         Seen::from_verdict(self.engine.verdict(entry), || {
-            entry.meta.age(entry.soft_purged_since(now.mono))
+            entry.meta.age(entry.check.stale_since(now.mono))
         })
     }
 
@@ -252,6 +252,7 @@ impl Ask {
                 return pass::head(self, forward.forward).await;
             }
             if alone || round >= ROUNDS {
+                self.engine.flights.solo_begins();
                 let flight = self.start();
                 return self.lead(held, forward, flight, None, collapsed).await;
             }
@@ -290,12 +291,12 @@ impl Ask {
 
     fn start(&self) -> Arc<Flight> {
         // Read before the request leaves: a purge from here on wins over the answer (purge.md, P6).
-        Flight::new(self.engine.purges.cursor(), draft::untagged(&self.base))
+        Flight::new(self.engine.purges.cursor(), self.base.selectors.clone())
     }
 
     /// A request that arrives after a purge must not be answered by a fetch from before it (rulings 10).
     fn may_join(&self, flight: &Flight) -> bool {
-        let untouched = self.engine.untouched_since(flight.born, &flight.selectors, &self.target);
+        let untouched = self.engine.untouched_since(flight.born, &self.base);
         match flight.stage() {
             Stage::Shared(shared) => untouched && self.engine.untouched_meta(&shared.meta),
             Stage::Confirmed(entry, _) => untouched && self.engine.untouched_meta(&entry.meta),
@@ -420,17 +421,17 @@ impl Ask {
     }
 
     /// No answer from the origin: stale if that is allowed, else an error.
-    fn failed(&self, held: &Held, going: Going, failure: OriginFailure, now: Now) -> Answered {
+    fn failed(&self, held: &Held, going: Going, failure: OriginError, now: Now) -> Answered {
         match self.stale_instead(held, Some(Reach::Disconnected)) {
             Some(why) => {
                 let (mut response, outcome) = self.serve_stale(held, why, going, None, now);
                 if let Ok(response) = &mut response {
-                    proxy_status(response, &self.site.server_name, failure.error.proxy_status());
+                    proxy_status(response, &self.site.server_name, failure.proxy_status());
                 }
                 (response, outcome)
             }
             None => {
-                (Err(Failure::Origin(failure)), self.outcome(Kind::Error, failure.error.as_str()))
+                (Err(Failure::Origin(failure)), self.outcome(Kind::Error, failure.as_str()))
             }
         }
     }
@@ -659,4 +660,27 @@ fn proxy_status(response: &mut Response<OutBody>, server_name: &str, error: &str
     if let Ok(value) = HeaderValue::try_from(format!("{server_name}; error={error}")) {
         response.headers_mut().append(HeaderName::from_static("proxy-status"), value);
     }
+}
+
+/// The target as it is sent: the rules' rewrite of the path, and the query.
+pub(super) fn path_and_query(policy: &Policy, path: &str, query: Option<&str>) -> String {
+    let path = policy.rewrite.as_ref().map_or(std::borrow::Cow::Borrowed(path), |r| r.apply(path));
+    match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
+    }
+}
+
+/// A rule's `respond`.
+fn responded(respond: &Respond, resolved: &Resolved, facts: &RequestFacts<'_>) -> Response<OutBody> {
+    let body = respond.body.clone().unwrap_or_default();
+    let mut response = Response::new(OutBody::full(body));
+    *response.status_mut() = respond.status;
+    let location = respond.location.as_ref().and_then(|l| l.render(&resolved.captures, facts).ok());
+    if let Some(value) = location.and_then(|l| HeaderValue::try_from(l).ok()) {
+        response.headers_mut().insert(http::header::LOCATION, value);
+    }
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
 }

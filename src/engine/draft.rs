@@ -2,12 +2,12 @@
 //! ([`Meta`]) that a stored response carries for all its later uses.
 
 use crate::engine::policy::Policy;
-use crate::purge::{self, Born, Selectors};
+use crate::purge::{self, Born, Selectors, Tags, Unselectable};
 use crate::semantics::freshness::Freshness;
 use crate::semantics::storable::{self, Exchange, NotStored, SetCookie, Storable};
 use crate::semantics::vary::{self, Vary};
 use crate::semantics::{date, hop, targeted};
-use crate::store::entry::Meta;
+use crate::store::entry::{Meta, Place};
 use crate::time::{Now, Wall};
 use http::header::{AGE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -54,8 +54,7 @@ pub struct Asked<'a> {
     /// The fields sent to the origin.
     pub headers: &'a HeaderMap,
     pub target: &'a str,
-    pub url: &'a Arc<str>,
-    pub base: &'a purge::BaseSelectors,
+    pub base: &'a Base,
     pub born: Born,
     pub sent: Now,
 }
@@ -91,15 +90,18 @@ pub fn draft(
     let Storable { freshness, omit } =
         storable::assess(&exchange, &policy.store).map_err(Refused::Semantics)?;
     let rule_tags = rule_tags.ok_or(Refused::Tags)?;
-    let tags = purge::extract_tags(response).map_err(|_| Refused::Tags)?;
-    let raw_tags = purge::raw_tags(response);
-    let selectors = asked.base.with_tags(&tags, &rule_tags).map_err(|_| Refused::Tags)?;
+    let mut tags = purge::extract_tags(response).map_err(|_| Refused::Tags)?;
+    rule_tags.iter().try_for_each(|tag| tags.add(tag)).map_err(|_| Refused::Tags)?;
+    let selectors = asked.base.with_tags(&tags)?;
     let mut headers = response.clone();
     let leader_only = split(&mut headers, &omit, policy.store.set_cookie);
-    let control = targeted::private_fields(&headers);
     hop::strip_for_storing(&mut headers);
+    let all = headers.clone();
     for_clients(&mut headers, now.wall);
     headers.remove(AGE);
+    let mut control = all;
+    headers.keys().for_each(|shown| drop(control.remove(shown)));
+    control.remove(AGE);
     let nominated: Arc<[HeaderName]> = match vary::parse(response, &policy.store.vary_ignore) {
         Vary::On(names) => names.into(),
         Vary::None | Vary::Star => Arc::from([]),
@@ -116,8 +118,8 @@ pub fn draft(
         nominated,
         born: asked.born,
         selectors: Arc::new(selectors),
-        url: asked.url.clone(),
-        raw_tags,
+        place: asked.base.place.clone(),
+        raw_tags: tags.raw().into(),
         fetch_time: now.mono.since(asked.sent.mono),
         rule: policy.rule.clone(),
         origin: policy.origin.clone(),
@@ -177,17 +179,36 @@ pub fn selects(meta: &Meta, request: &HeaderMap) -> bool {
     meta.nominated.is_empty() || vary::variant(&meta.nominated, request) == meta.variant
 }
 
-/// Selectors of a request before its answer is known.
-pub fn base_selectors(
-    scheme: &str,
-    host: &str,
-    path: &str,
-    query: Option<&str>,
-) -> Result<purge::BaseSelectors, Refused> {
-    purge::BaseSelectors::new(scheme, host, path, query).map_err(|_| Refused::PathTooDeep)
+/// What a request says of the entry it may lead to, before any answer is known.
+#[derive(Clone, Debug)]
+pub struct Base {
+    scheme: &'static str,
+    path: Arc<str>,
+    query: Option<Arc<str>>,
+    pub place: Arc<Place>,
+    /// URL, host, prefixes; no tags yet.
+    pub selectors: Arc<Selectors>,
 }
 
-/// For flights: the selectors without any tag.
-pub fn untagged(base: &purge::BaseSelectors) -> Arc<Selectors> {
-    Arc::new(base.without_tags())
+impl Base {
+    pub fn new(
+        scheme: &'static str,
+        host: &str,
+        path: &str,
+        query: Option<&str>,
+    ) -> Result<Self, Unselectable> {
+        let selectors = Arc::new(Selectors::of_url(scheme, host, path, query)?);
+        let url = query.map_or_else(|| path.to_owned(), |q| format!("{path}?{q}"));
+        let place = Arc::new(Place { authority: host.into(), url: url.into() });
+        Ok(Self { scheme, path: path.into(), query: query.map(Into::into), place, selectors })
+    }
+
+    fn with_tags(&self, tags: &Tags) -> Result<Selectors, Refused> {
+        if tags.is_empty() {
+            return Ok(Selectors::clone(&self.selectors));
+        }
+        let query = self.query.as_deref();
+        Selectors::new(self.scheme, &self.place.authority, &self.path, query, tags)
+            .map_err(|_| Refused::PathTooDeep)
+    }
 }

@@ -3,8 +3,8 @@
 //! decided by the semantics and the plan.
 
 use crate::body::InBody;
-use crate::engine::draft::{self, Asked, Draft, Refused};
-use crate::engine::flight::{Flight, FlightKey, OriginFailure, Shared, Stage};
+use crate::engine::draft::{self, Asked, Base, Draft, Refused};
+use crate::engine::flight::{Flight, FlightKey, Shared, Stage};
 use crate::engine::growing::{Demand, Growing};
 use crate::engine::markers::Mark;
 use crate::engine::policy::Policy;
@@ -12,7 +12,7 @@ use crate::engine::rules::Resolved;
 use crate::engine::{Engine, Site, deliver};
 use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
-use crate::purge::{BaseSelectors, Verdict};
+use crate::purge::Verdict;
 use crate::semantics::validate::{self, Stored};
 use crate::semantics::hop;
 use crate::store::entry::Meta;
@@ -37,7 +37,7 @@ pub enum LeaderAnswer {
     Confirmed { entry: Arc<Entry>, origin_time: Duration, stored: bool },
     /// A range of an object over `max_object`: to be asked for again, as a range (rulings 30).
     TooLargeForRange,
-    Failed(OriginFailure),
+    Failed(OriginError),
 }
 
 /// Everything a fetch needs; built while its client waits, then moved into the task.
@@ -57,7 +57,7 @@ pub struct Fetch {
     pub body: Option<Bytes>,
     pub path_and_query: String,
     pub target: Arc<str>,
-    pub base: BaseSelectors,
+    pub base: Base,
     /// `None`: one of them can't be kept.
     pub rule_tags: Option<Vec<String>>,
     /// Stored responses that a 304 may confirm; the first is the one this request selects, if `selected`.
@@ -79,12 +79,12 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some(key) = &self.key {
-            self.engine.flights.remove(key, &self.flight);
+        match &self.key {
+            Some(key) => self.engine.flights.remove(key, &self.flight),
+            None => self.engine.flights.solo_ends(),
         }
         if self.flight.is_pending() {
-            let error = crate::origin::ErrorKind::Internal;
-            self.flight.advance(Stage::Failed(OriginFailure { error }));
+            self.flight.advance(Stage::Failed(OriginError::Request));
         }
         if let Some(entry) = &self.refreshing {
             entry.refresh_done();
@@ -113,7 +113,7 @@ impl Fetch {
                     conditional = false;
                 }
                 Ok(answer) => return self.received(answer, sent).await,
-                Err(error) => return self.failed(&error),
+                Err(error) => return self.failed(error),
             }
         }
     }
@@ -137,14 +137,14 @@ impl Fetch {
             key_hash: self.key.hash_value(),
             interim: self.interim.clone(),
             retry_safe: self.body.is_none(),
+            first_byte_timeout: None,
         };
         self.engine.ask_origin(&self.site, &self.resolved.policy, request, options).await
     }
 
-    fn failed(&mut self, error: &OriginError) {
-        let failure = OriginFailure { error: error.kind() };
-        self.flight.advance(Stage::Failed(failure));
-        self.to_leader(LeaderAnswer::Failed(failure));
+    fn failed(&mut self, error: OriginError) {
+        self.flight.advance(Stage::Failed(error));
+        self.to_leader(LeaderAnswer::Failed(error));
     }
 
     fn to_leader(&mut self, answer: LeaderAnswer) {
@@ -170,7 +170,7 @@ impl Fetch {
         let drafted = self.draft(old.meta.status, &fields, &policy, sent, now);
         let origin_time = answer.first_byte;
         let (meta, keep) = match drafted {
-            Ok(draft) => (self.restored(draft.meta, &old), true),
+            Ok(draft) => (Meta { fetch_time: old.meta.fetch_time, ..draft.meta }, true),
             Err(_) => (self.unkept(&old, &fields, now), false),
         };
         let entry = Arc::new(self.engine.seal(
@@ -205,14 +205,6 @@ impl Fetch {
         written == Written::Stored
     }
 
-    /// A 304 carries no tags as a rule: those stored stay, and count again with any that it brought.
-    fn restored(&self, mut meta: Meta, old: &Entry) -> Meta {
-        meta.selectors = Arc::new(meta.selectors.union(&old.meta.selectors));
-        meta.raw_tags = meta.raw_tags.or_else(|| old.meta.raw_tags.clone());
-        meta.fetch_time = old.meta.fetch_time;
-        meta
-    }
-
     /// What a 304 says may not be kept (it now says `no-store`, say), for the one answer it is still good for.
     fn unkept(&self, old: &Entry, fields: &HeaderMap, now: Now) -> Meta {
         let mut headers = fields.clone();
@@ -234,7 +226,6 @@ impl Fetch {
             method: &Method::GET,
             headers: &self.headers,
             target: &self.target,
-            url: &self.target,
             base: &self.base,
             born: self.flight.born,
             sent,
@@ -362,7 +353,7 @@ impl Sink<'_> {
                 None => break,
                 Some(Err(error)) => {
                     self.engine.note_not_stored(Refused::Incomplete);
-                    tracing::debug!(%error, url = %self.meta.url, "origin body ended early");
+                    tracing::debug!(%error, host = %self.meta.place.authority, url = %self.meta.place.url, "origin body ended early");
                     return self.body.fail("origin-incomplete");
                 }
                 Some(Ok(frame)) => match frame.into_data() {
@@ -485,7 +476,7 @@ pub fn origin_request(
     headers: HeaderMap,
     body: InBody,
 ) -> Result<Request<InBody>, OriginError> {
-    let uri: http::Uri = path_and_query.parse().map_err(|_| OriginError::unsendable())?;
+    let uri: http::Uri = path_and_query.parse().map_err(|_| OriginError::Request)?;
     let mut request = Request::new(body);
     *request.method_mut() = method.clone();
     *request.uri_mut() = uri;

@@ -6,6 +6,7 @@
 //! a later flight may have taken its place by then, so it removes only itself (rulings 10).
 
 use crate::engine::growing::Growing;
+use crate::origin::OriginError;
 use crate::purge::{Born, Selectors};
 use crate::store::entry::Meta;
 use crate::store::key::Key;
@@ -13,6 +14,7 @@ use crate::store::Entry;
 use http::{HeaderMap, StatusCode};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -26,13 +28,6 @@ pub struct Shared {
     pub origin_time: Duration,
 }
 
-/// Why an origin gave no answer; enough to make an error response or to decide on stale use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginFailure {
-    /// The word for it: in `Proxy-Status`, the log and the body.
-    pub error: crate::origin::ErrorKind,
-}
-
 /// How far a flight is.
 #[derive(Clone, Debug)]
 pub enum Stage {
@@ -43,7 +38,7 @@ pub enum Stage {
     Confirmed(Arc<Entry>, Duration),
     /// Only the leader may have it. The status tells waiters whether stale-if-error applies to them.
     NotShareable(StatusCode),
-    Failed(OriginFailure),
+    Failed(OriginError),
 }
 
 /// One fetch in progress.
@@ -100,25 +95,28 @@ pub enum Ticket {
 
 const SHARDS: usize = 64;
 
-type Shard = Mutex<HashMap<FlightKey, Arc<Flight>, std::hash::RandomState>>;
+type Shard = Mutex<HashMap<FlightKey, Arc<Flight>>>;
 
 /// All flights of this process.
 #[derive(Debug)]
 pub struct Flights {
     shards: Box<[Shard]>,
+    /// Flights that nobody can join, and that the map doesn't hold.
+    solo: AtomicUsize,
 }
 
 impl Default for Flights {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            solo: AtomicUsize::new(0),
         }
     }
 }
 
 impl Flights {
-    fn shard(&self, key: &FlightKey) -> MutexGuard<'_, HashMap<FlightKey, Arc<Flight>>> {
-        let at = usize::try_from(key.key.hash_value() >> 32).unwrap_or(0) % SHARDS;
+    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<FlightKey, Arc<Flight>>> {
+        let at = usize::try_from(key.hash_value() >> 32).unwrap_or(0) % SHARDS;
         #[allow(clippy::indexing_slicing)] // `at < SHARDS`
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,7 +128,7 @@ impl Flights {
         joinable: impl FnOnce(&Flight) -> bool,
         start: impl FnOnce() -> Arc<Flight>,
     ) -> Ticket {
-        let mut shard = self.shard(key);
+        let mut shard = self.shard(&key.key);
         if let Some(flight) = shard.get(key)
             && joinable(flight)
         {
@@ -143,10 +141,28 @@ impl Flights {
 
     /// Takes `flight` out, unless another has taken its place.
     pub fn remove(&self, key: &FlightKey, flight: &Arc<Flight>) {
-        let mut shard = self.shard(key);
+        let mut shard = self.shard(&key.key);
         if shard.get(key).is_some_and(|f| Arc::ptr_eq(f, flight)) {
             shard.remove(key);
         }
+    }
+
+    /// Counts a flight that isn't in the map; call before its position in the purge log is read.
+    pub fn solo_begins(&self) {
+        self.solo.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn solo_ends(&self) {
+        self.solo.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The newest birth among the flights for `key`; `Err` when there may be some that can't be told.
+    pub fn newest_born(&self, key: &Key) -> Result<Option<Born>, ()> {
+        if self.solo.load(Ordering::SeqCst) > 0 {
+            return Err(());
+        }
+        let shard = self.shard(key);
+        Ok(shard.iter().filter(|(k, _)| k.key == *key).map(|(_, f)| f.born).max())
     }
 
     /// Flights in progress, for `larder_inflight`.

@@ -17,7 +17,7 @@ pub struct Parts<'a> {
     pub query: Option<&'a str>,
     pub origin: &'a str,
     /// Names the set of matched rules that look at headers or cookies.
-    pub rule_bits: &'a [u8],
+    pub rule_bits: &'a [u64],
     /// Method, digest and `Content-Type` of a request keyed by its body.
     pub body: Option<&'a [u8]>,
 }
@@ -29,7 +29,8 @@ pub fn build(seed: u64, parts: &Parts<'_>, policy: &KeyPolicy, headers: &HeaderM
     fixed.into_iter().for_each(|p| part(&mut bytes, p));
     optional(&mut bytes, parts.query.map(str::as_bytes));
     part(&mut bytes, parts.origin.as_bytes());
-    part(&mut bytes, parts.rule_bits);
+    parts.rule_bits.iter().for_each(|bit| bytes.extend_from_slice(&bit.to_le_bytes()));
+    bytes.push(0xff); // ends the list; what follows starts with 0 or 1
     optional(&mut bytes, parts.body);
     for name in &policy.headers {
         let mut values = headers.get_all(name).iter().peekable();

@@ -5,9 +5,8 @@
 use crate::body::OutBody;
 use crate::engine::answer::{self, Answered, Ask, Failure};
 use crate::engine::deliver::{self, Client};
-use crate::engine::draft::{self, Asked};
+use crate::engine::draft::{self, Asked, Base};
 use crate::engine::fetch::origin_request;
-use crate::engine::flight::OriginFailure;
 use crate::engine::growing::Growing;
 use crate::engine::key;
 use crate::engine::outcome::{Kind, Outcome};
@@ -16,8 +15,8 @@ use crate::engine::policy::Policy;
 use crate::engine::request::{Incoming, target_uri};
 use crate::engine::rules::Resolved;
 use crate::engine::site::{self, Engine, Site};
-use crate::origin::{Answer, OriginBody, SendOptions};
-use crate::purge::{BaseSelectors, Born};
+use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
+use crate::purge::Born;
 use crate::semantics::cache_status::{Forward, Member};
 use crate::semantics::freshness::Freshness;
 use crate::semantics::{invalidate, validate, vary};
@@ -37,7 +36,7 @@ pub(super) async fn pass(
     resolved: Resolved,
     mut incoming: Incoming,
     query: Option<String>,
-    base: Option<BaseSelectors>,
+    base: Option<Base>,
     why: PassWhy,
 ) -> Answered {
     let policy = resolved.policy.clone();
@@ -53,10 +52,10 @@ pub(super) async fn pass(
     }
     let body = std::mem::replace(&mut incoming.body, crate::body::empty_in());
     let born = engine.purges.cursor();
-    let path_and_query = policy.path_and_query(&incoming.path, query.as_deref());
+    let path_and_query = answer::path_and_query(&policy, &incoming.path, query.as_deref());
     let sent = engine.clock.now();
     let retry_safe = body.is_end_stream() && is_idempotent(&incoming.method);
-    let options = SendOptions { key_hash: 0, interim: incoming.interim.clone(), retry_safe };
+    let options = SendOptions { key_hash: 0, interim: incoming.interim.clone(), retry_safe, first_byte_timeout: None };
     let outcome = Outcome::new(Kind::Pass, why.as_str(), &policy.rule);
     let answer = match origin_request(&incoming.method, &path_and_query, headers.clone(), body) {
         Ok(request) => engine.ask_origin(site, &policy, request, options).await,
@@ -64,10 +63,11 @@ pub(super) async fn pass(
     };
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return origin_error(&policy, &error),
+        Err(error) => return origin_error(&policy, error),
     };
     let now = engine.clock.now();
-    let write = Write { engine, site, incoming: &incoming, query: query.as_deref(), base, born, sent, now };
+    let untouched = base.as_ref().is_some_and(|b| engine.untouched_since(born, b));
+    let write = Write { engine, site, incoming: &incoming, query: query.as_deref(), base, untouched, sent, now };
     write.invalidate(&answer);
     let client = site::client(site, &policy, &edits, &incoming.method, &incoming.headers);
     let mut member = Member {
@@ -85,10 +85,8 @@ pub(super) async fn pass(
     (Ok(relay(&client, answer.response, &member, now)), outcome)
 }
 
-fn origin_error(policy: &Policy, error: &crate::origin::OriginError) -> Answered {
-    let kind = error.kind();
-    let failure = if error.is_origin_fault() { Failure::Origin(OriginFailure { error: kind }) } else { Failure::RequestBody };
-    (Err(failure), Outcome::new(Kind::Error, error.as_str(), &policy.rule))
+fn origin_error(policy: &Policy, error: OriginError) -> Answered {
+    (Err(Failure::Origin(error)), Outcome::new(Kind::Error, error.as_str(), &policy.rule))
 }
 
 /// RFC 9110 §9.2.2.
@@ -142,14 +140,14 @@ async fn send_plain(ask: &Ask, headers: HeaderMap, why: PassWhy, forward: Forwar
     let born = ask.engine.purges.cursor();
     let sent = ask.engine.clock.now();
     let request = origin_request(&ask.method, &ask.path_and_query, headers, crate::body::empty_in());
-    let options = SendOptions { key_hash: ask.key.hash_value(), interim: ask.interim.clone(), retry_safe: true };
+    let options = SendOptions { key_hash: ask.key.hash_value(), interim: ask.interim.clone(), retry_safe: true, first_byte_timeout: None };
     let answer = match request {
         Ok(request) => ask.engine.ask_origin(&ask.site, &policy, request, options).await,
         Err(error) => Err(error),
     };
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return origin_error(&policy, &error),
+        Err(error) => return origin_error(&policy, error),
     };
     let now = ask.engine.clock.now();
     if why == PassWhy::Head && answer.response.status() == StatusCode::OK {
@@ -178,17 +176,13 @@ fn learn_from_head(ask: &Ask, answer: &Answer, born: Born, sent: Now, now: Now) 
             method: &Method::GET,
             headers: &ask.headers,
             target: &ask.target,
-            url: &ask.target,
             base: &ask.base,
             born,
             sent,
         };
         let tags = ask.tags.clone();
         match draft::draft(&asked, old.meta.status, &updated, &policy, tags, now, fastrand::f64()) {
-            Ok(draft) => Some(Meta {
-                selectors: Arc::new(draft.meta.selectors.union(&old.meta.selectors)),
-                ..draft.meta
-            }),
+            Ok(draft) => Some(draft.meta),
             Err(_) => None,
         }
     } else {
@@ -213,8 +207,9 @@ struct Write<'a> {
     site: &'a Arc<Site>,
     incoming: &'a Incoming,
     query: Option<&'a str>,
-    base: Option<BaseSelectors>,
-    born: Born,
+    base: Option<Base>,
+    /// Nothing purged the target since the request left.
+    untouched: bool,
     sent: Now,
     now: Now,
 }
@@ -232,7 +227,7 @@ impl Write<'_> {
         let groups = invalidate::groups(method, status, headers);
         if !urls.is_empty() || !groups.is_empty() {
             let origin = format!("{}://{}", self.incoming.scheme, self.incoming.host);
-            self.engine.purges.invalidate_after_write(&urls, &origin, &groups, self.now);
+            self.engine.invalidate_after_write(self.site, &urls, &origin, &groups, self.now);
         }
     }
 
@@ -249,8 +244,8 @@ impl Write<'_> {
         if resolved.policy.bypass || resolved.disagree || self.incoming.connection_named_end_to_end {
             return None;
         }
-        // Whatever was purged while the origin worked is purged; what this request itself invalidated is not.
-        if !self.engine.untouched_but_by_write(self.born, base, &self.target(), self.now) {
+        // Whatever was purged while the origin worked is purged.
+        if !self.untouched {
             return None;
         }
         let target: Arc<str> = self.target().into();
@@ -261,8 +256,8 @@ impl Write<'_> {
             method: &Method::POST,
             headers,
             target: &target,
-            url: &target,
             base,
+            // What this request itself invalidated is older than its answer.
             born: self.engine.purges.cursor(),
             sent: self.sent,
         };
@@ -278,7 +273,7 @@ impl Write<'_> {
             path: &self.incoming.path,
             query: query.as_deref(),
             origin: &policy.origin,
-            rule_bits: resolved.key_bits(),
+            rule_bits: &resolved.key_bits,
             body: None,
         };
         let mut selecting = headers.clone();

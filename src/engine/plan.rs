@@ -31,8 +31,9 @@ pub enum PassWhy {
     RangeOfLargeObject,
     /// A HEAD that the store can't answer.
     Head,
-    /// The path is deeper than 32 segments: its prefixes could not all be selected by a purge (rulings 24).
-    PathTooDeep,
+    /// The path has more than 32 segments, or the URL no normal form: no purge could be sure to select it
+    /// (rulings 24).
+    Unselectable,
 }
 
 impl PassWhy {
@@ -48,7 +49,7 @@ impl PassWhy {
             Self::Upgrade => "upgrade",
             Self::RangeOfLargeObject => "range-of-large-object",
             Self::Head => "head",
-            Self::PathTooDeep => "path-too-deep",
+            Self::Unselectable => "unselectable",
         }
     }
 

@@ -2,23 +2,23 @@
 //! reload replaces as a whole ([`Site`]).
 
 use crate::clock::Clock;
-use crate::engine::draft::Refused;
+use crate::engine::draft::{Base, Refused};
 use crate::engine::flight::Flights;
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
-use crate::engine::rules::RuleSet;
-use crate::engine::{deliver, fast};
+use crate::engine::rules::{RequestFacts, RuleSet};
+use crate::engine::{deliver, fast, key};
 use crate::observe::Metrics;
 use crate::body::InBody;
 use crate::origin::{Answer, Origin, OriginError, SendOptions};
-use crate::purge::{PurgeLog, Subject, Verdict};
+use crate::purge::{Born, PurgeLog, Selector, Subject, Verdict};
 use crate::semantics::cache_status::Member;
 use crate::store::entry::{Meta, PreparedHead};
 use crate::store::{Entry, Memory};
 use crate::time::Now;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +41,7 @@ pub struct Site {
 impl Site {
     pub fn origin(&self, name: &str) -> Result<&Arc<Origin>, OriginError> {
         // The configuration check makes sure that every rule names an origin that exists.
-        self.origins.get(name).ok_or_else(OriginError::unsendable)
+        self.origins.get(name).ok_or(OriginError::Request)
     }
 }
 
@@ -137,8 +137,80 @@ impl Engine {
 
     /// The purge log's word on an entry. Checked on every use, cheap when nothing happened since the last.
     pub fn verdict(&self, entry: &Entry) -> Verdict {
-        let subject = Subject { url: &entry.meta.url, raw_tags: entry.meta.raw_tags.as_deref(), content_type: None };
-        entry.check.verify(&self.purges, entry.meta.born, &entry.meta.selectors, &subject)
+        let meta = &entry.meta;
+        entry.check.verify(&self.purges, meta.born, &meta.selectors, &subject(meta))
+    }
+
+    /// Whether no purge since `born` selects what a request for this place could be answered with, as far as that
+    /// is known before the answer's head.
+    pub fn untouched_since(&self, born: Born, base: &Base) -> bool {
+        let place = &base.place;
+        let subject =
+            Subject { authority: &place.authority, url: &place.url, tags: None, content_type: None };
+        self.purges.check(born, &base.selectors, &subject) == Verdict::Clean
+    }
+
+    /// The same once the head is known.
+    pub fn untouched_meta(&self, meta: &Meta) -> bool {
+        self.purges.check(meta.born, &meta.selectors, &subject(meta)) == Verdict::Clean
+    }
+
+    /// What a successful unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3): applied here before its answer
+    /// goes out. URLs for which nothing is stored or on its way are left out, so that writes to URLs that nobody
+    /// reads can't crowd the table (rulings 21).
+    pub fn invalidate_after_write(
+        &self,
+        site: &Site,
+        urls: &[String],
+        origin: &str,
+        groups: &[String],
+        now: Now,
+    ) {
+        let mut selectors = Vec::new();
+        for url in urls {
+            let Ok(selector) = Selector::url(url) else { continue };
+            match self.newest_birth(site, url) {
+                Birth::Nothing => {}
+                Birth::Known(born) => selectors.push((selector, Some(born))),
+                Birth::Unknown => selectors.push((selector, None)),
+            }
+        }
+        for group in groups {
+            if let Ok(selector) = Selector::group(origin, group) {
+                selectors.push((selector, None));
+            }
+        }
+        if !selectors.is_empty() {
+            self.purges.write(selectors, now.wall);
+        }
+    }
+
+    /// The newest birth among what is stored or in flight for a URL.
+    fn newest_birth(&self, site: &Site, url: &str) -> Birth {
+        let Some((scheme, host, path, query)) = parts_of(url) else { return Birth::Unknown };
+        let facts = RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &HeaderMap::new() };
+        let resolved = site.rules.resolve(&facts);
+        let policy = &resolved.policy;
+        let one_key = resolved.repeatable && policy.key.headers.is_empty() && policy.key.cookies.is_empty();
+        if !one_key {
+            return Birth::Unknown;
+        }
+        let query = policy.key.apply_query(query);
+        let parts = key::Parts {
+            scheme,
+            host,
+            path,
+            query: query.as_deref(),
+            origin: &policy.origin,
+            rule_bits: &resolved.key_bits,
+            body: None,
+        };
+        let key = key::build(self.seed, &parts, &policy.key, &HeaderMap::new());
+        // Flights first: what has left them is in the store.
+        let Ok(flying) = self.flights.newest_born(&key) else { return Birth::Unknown };
+        let stored = self.memory.get(&key);
+        let stored = stored.iter().flat_map(|r| r.variants.iter().map(|e| e.meta.born)).max();
+        flying.max(stored).map_or(Birth::Nothing, Birth::Known)
     }
 
     /// Makes an entry of its parts, with its prepared head.
@@ -191,6 +263,37 @@ impl Engine {
     pub fn now(&self) -> Now {
         self.clock.now()
     }
+}
+
+/// What [`Engine::newest_birth`] found.
+enum Birth {
+    Nothing,
+    Known(Born),
+    Unknown,
+}
+
+fn subject(meta: &Meta) -> Subject<'_> {
+    let content_type = meta.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    Subject {
+        authority: &meta.place.authority,
+        url: &meta.place.url,
+        tags: Some(&meta.raw_tags),
+        content_type: Some(content_type.unwrap_or("")),
+    }
+}
+
+/// `scheme://authority/path?query` taken apart.
+fn parts_of(url: &str) -> Option<(&'static str, &str, &str, Option<&str>)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = match scheme {
+        "http" => "http",
+        "https" => "https",
+        _ => return None,
+    };
+    let (rest, query) = rest.split_once('?').map_or((rest, None), |(r, q)| (r, Some(q)));
+    let slash = rest.find('/')?;
+    let (host, path) = rest.split_at(slash);
+    Some((scheme, host, path, query))
 }
 
 /// Shorthand for the client's side of an answer.

@@ -34,9 +34,3 @@ pub fn governing(headers: &HeaderMap) -> (Field, ResponseDirectives) {
 pub fn strip_private_fields(headers: &mut HeaderMap) {
     let _ = headers;
 }
-
-/// The fields that [`strip_private_fields`] would remove, for keeping them beside a stored response.
-pub fn private_fields(headers: &HeaderMap) -> HeaderMap {
-    let _ = headers;
-    HeaderMap::new()
-}

@@ -6,12 +6,19 @@ use crate::time::{Mono, Wall};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Fixed cost of an entry in the memory budget, bytes: the struct itself, its allocations' headers, its share
 /// of the map. Measured by `bench/` (resident memory per object) and rounded up.
 pub const ENTRY_OVERHEAD: usize = 640;
+
+/// Where a response belongs: `host[:port]`, and `path?query` as keyed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub authority: Box<str>,
+    pub url: Box<str>,
+}
 
 /// All of a response but its body: known when its head has arrived, and what a 304 renews.
 #[derive(Clone, Debug)]
@@ -21,8 +28,8 @@ pub struct Meta {
     /// control fields, with `Date`.
     pub headers: HeaderMap,
     pub freshness: Freshness,
-    /// Fields that steer this cache and that no client sees (`Surrogate-Control` and the like): a 304 that
-    /// omits them leaves them in force (RFC 9111 §3.2).
+    /// Fields that steer this cache and that no client sees (`Surrogate-Control` and the like, tags): a 304
+    /// that omits them leaves them in force (RFC 9111 §3.2).
     pub control: HeaderMap,
     /// When the response (or the 304 that last confirmed it) arrived.
     pub arrived: Mono,
@@ -38,8 +45,8 @@ pub struct Meta {
     pub born: Born,
     pub selectors: Arc<Selectors>,
     /// What predicates (regex purges) are matched against besides the selectors.
-    pub url: Arc<str>,
-    pub raw_tags: Option<Box<str>>,
+    pub place: Arc<Place>,
+    pub raw_tags: Box<str>,
     /// How long the origin took, for early refresh (XFetch).
     pub fetch_time: Duration,
     /// The rule that governed it, for logs and metrics.
@@ -84,8 +91,6 @@ pub struct Entry {
     pub check: Check,
     /// A background refresh is under way.
     refreshing: AtomicBool,
-    /// Monotonic milliseconds plus one of the first soft purge noticed; 0 = none (rulings 23).
-    soft_since: AtomicU64,
 }
 
 /// See [`Entry::head`]. Empty when this response can't take the fast lane.
@@ -112,7 +117,6 @@ impl Entry {
             head,
             check: Check::new(),
             refreshing: AtomicBool::new(false),
-            soft_since: AtomicU64::new(0),
         }
     }
 
@@ -122,9 +126,10 @@ impl Entry {
         let meta = fields
             + self.head.bytes.len()
             + self.meta.variant.len()
-            + self.meta.url.len()
-            + self.meta.raw_tags.as_ref().map_or(0, |t| t.len())
-            + self.meta.selectors.bytes()
+            + self.meta.place.authority.len()
+            + self.meta.place.url.len()
+            + self.meta.raw_tags.len()
+            + size_of_val(self.meta.selectors.all())
             + self.body.len() * size_of::<Bytes>()
             + ENTRY_OVERHEAD;
         self.length.saturating_add(meta as u64)
@@ -137,15 +142,6 @@ impl Entry {
 
     pub fn refresh_done(&self) {
         self.refreshing.store(false, Ordering::Release);
-    }
-
-    /// The first moment a soft purge was noticed, which is `now` when there is none yet.
-    pub fn soft_purged_since(&self, now: Mono) -> Mono {
-        let mark = now.0.saturating_add(1);
-        match self.soft_since.compare_exchange(0, mark, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => now,
-            Err(first) => Mono(first - 1),
-        }
     }
 }
 
