@@ -25,7 +25,7 @@ pub fn levels(admin: &Admin) -> Levels {
 pub fn snapshot(admin: &Admin) -> Value {
     let levels = levels(admin);
     let site = admin.engine.site();
-    let mut rules: Vec<Arc<str>> = site.rules.names();
+    let mut rules: Vec<Arc<str>> = site.rules.rules().map(|r| r.name.clone()).collect();
     rules.push(Arc::from("none"));
     let mut requests = Map::new();
     let (mut total, mut from_store) = (0u64, 0u64);
@@ -70,9 +70,9 @@ fn origin_json(origin: &crate::origin::Snapshot) -> Value {
         .iter()
         .map(|s| {
             json!({
-                "url": s.url,
+                "url": *s.url,
                 "healthy": s.healthy,
-                "breaker": s.breaker,
+                "breaker": s.breaker.as_str(),
                 "in_flight": s.in_flight,
             })
         })

@@ -4,7 +4,7 @@
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{self, Base, Refused};
-use crate::engine::fetch::{self, Fetch, LeaderAnswer};
+use crate::engine::fetch::{self, Fetch, LeaderAnswer, content_type};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage, Ticket};
 use crate::engine::markers::Mark;
 use crate::engine::outcome::{Kind, Outcome};
@@ -22,6 +22,7 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Forward, Member};
 use crate::semantics::reuse::Failure as Reach;
 use crate::semantics::{preconditions, validate, vary};
+use crate::store::entry::Meta;
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key, Resource};
 use crate::time::Now;
@@ -203,7 +204,16 @@ impl Ask {
     }
 
     pub(super) fn client(&self) -> Client<'_> {
-        site::client(&self.site, self.policy(), &self.edits, &self.method, &self.client_headers)
+        self.client_under(self.policy())
+    }
+
+    fn client_under<'a>(&'a self, policy: &'a Policy) -> Client<'a> {
+        site::client(&self.site, policy, &self.edits, &self.method, &self.client_headers)
+    }
+
+    /// The policy once status and content type are known.
+    fn policy_for(&self, meta: &Meta) -> Arc<Policy> {
+        self.site.rules.resolve_response(&self.resolved, meta.status, content_type(&meta.headers))
     }
 
     fn outcome(&self, kind: Kind, reason: &'static str) -> Outcome {
@@ -228,7 +238,7 @@ impl Ask {
         Wishes { honour_client: self.policy().client_revalidate_honour, early_refresh: self.policy().early_refresh }
     }
 
-    async fn answer(mut self) -> Answered {
+    async fn answer(self) -> Answered {
         let now = self.engine.clock.now();
         let mark = self.engine.markers.get(&self.key, now.mono);
         if mark == Some(Mark::TooLarge) && self.client_headers.contains_key(RANGE) {
@@ -334,7 +344,8 @@ impl Ask {
         member: &Member,
         now: Now,
     ) -> Answered {
-        let response = deliver::from_entry(&self.client(), entry, member, now);
+        let policy = self.policy_for(&entry.meta);
+        let response = deliver::from_entry(&self.client_under(&policy), entry, member, now);
         let mut outcome = self.outcome(kind, reason).with_member(member);
         outcome.tier = Some("memory");
         outcome.age = Some(entry.meta.age(now.mono));
@@ -357,8 +368,9 @@ impl Ask {
                     return Waited::Alone;
                 }
                 member.ttl = Some(shared.meta.freshness.ttl(shared.meta.age(now.mono)));
-                let response =
-                    deliver::from_shared(&self.client(), &shared, false, None, &member, now);
+                let policy = self.policy_for(&shared.meta);
+                let client = self.client_under(&policy);
+                let response = deliver::from_shared(&client, &shared, false, None, &member, now);
                 let Some(response) = response else { return Waited::Alone };
                 let mut outcome = self.outcome(Kind::Collapsed, "").with_member(&member);
                 outcome.origin_time = Some(shared.origin_time);
@@ -384,7 +396,7 @@ impl Ask {
     }
 
     /// `Err`: another variant; the bytes tell which flight to look for.
-    fn fits(&self, meta: &crate::store::entry::Meta) -> Result<(), Box<[u8]>> {
+    fn fits(&self, meta: &Meta) -> Result<(), Box<[u8]>> {
         if draft::selects(meta, &self.headers) {
             Ok(())
         } else {
@@ -394,7 +406,7 @@ impl Ask {
 
     /// Could what is arriving answer this request if it were stored already (rulings 8)? The client's wish for
     /// a fresh answer is met by one that is just arriving.
-    fn usable(&self, meta: &crate::store::entry::Meta, now: Now) -> bool {
+    fn usable(&self, meta: &Meta, now: Now) -> bool {
         let lookup = Lookup::Found(Found { freshness: &meta.freshness, age: meta.age(now.mono), verdict: Seen::Clean });
         let wishes = Wishes { honour_client: false, early_refresh: None };
         matches!(plan::decide(lookup, &self.directives, wishes, Duration::ZERO, 1.0), Plan::Serve { .. })
@@ -487,7 +499,9 @@ impl Ask {
     ) -> Answered {
         member.stored = true;
         member.ttl = Some(shared.meta.freshness.ttl(shared.meta.age(now.mono)));
-        let response = deliver::from_shared(&self.client(), shared, true, received_age, member, now);
+        let policy = self.policy_for(&shared.meta);
+        let client = self.client_under(&policy);
+        let response = deliver::from_shared(&client, shared, true, received_age, member, now);
         let mut outcome = self.outcome(Kind::Miss, "").with_member(member);
         outcome.origin_time = Some(shared.origin_time);
         match response {
@@ -517,7 +531,6 @@ impl Ask {
         registered: Option<FlightKey>,
         leader: Option<oneshot::Sender<LeaderAnswer>>,
     ) -> Fetch {
-        let (candidates, selected) = held.candidates(&self.engine);
         Fetch {
             engine: self.engine.clone(),
             site: self.site.clone(),
@@ -532,8 +545,7 @@ impl Ask {
             target: self.target.clone(),
             base: self.base.clone(),
             rule_tags: self.tags.clone(),
-            candidates,
-            selected,
+            candidate: held.candidate(&self.engine),
             interim: self.interim.clone(),
             wants_range: self.client_headers.contains_key(RANGE),
             leader,
@@ -572,21 +584,13 @@ impl Held {
         self.resource.as_ref()?.variant_hint(headers)
     }
 
-    /// What a conditional request may name: the selected entry, else the other variants; never one that was
-    /// purged for good (rulings 14).
-    fn candidates(&self, engine: &Engine) -> (Vec<Arc<Entry>>, bool) {
-        let usable = |e: &Arc<Entry>| {
-            validate::has_validator(&e.meta.headers)
-                && engine.verdict(e) != crate::purge::Verdict::Hard
-        };
-        match (&self.entry, &self.resource) {
-            (Some((entry, _)), _) if usable(entry) => (vec![entry.clone()], true),
-            (Some(_), _) | (None, None) => (Vec::new(), true),
-            (None, Some(resource)) => {
-                let tagged = |e: &&Arc<Entry>| e.meta.headers.contains_key(http::header::ETAG) && usable(e);
-                (resource.variants.iter().filter(tagged).cloned().collect(), false)
-            }
-        }
+    /// What a conditional request may name: the selected entry, unless it was purged for good (rulings 14). Other
+    /// variants are not offered: where `Vary` selects none, nothing says that this request could have one.
+    fn candidate(&self, engine: &Engine) -> Option<Arc<Entry>> {
+        let (entry, _) = self.entry.as_ref()?;
+        let usable = validate::has_validator(&entry.meta.headers)
+            && engine.verdict(entry) != crate::purge::Verdict::Hard;
+        usable.then(|| entry.clone())
     }
 }
 

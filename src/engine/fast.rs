@@ -7,6 +7,7 @@
 //! could match looks at anything else of the request, and only for the configuration it was made under.
 
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
+use crate::engine::fetch::content_type;
 use crate::engine::policy::{HeaderSource, Policy};
 use crate::engine::rules::Resolved;
 use crate::engine::site::{Engine, Site};
@@ -39,7 +40,7 @@ pub struct Memo {
     host: Box<[u8]>,
     target: Box<[u8]>,
     key: Key,
-    policy: Arc<Policy>,
+    resolved: Resolved,
     generation: u64,
 }
 
@@ -105,7 +106,7 @@ impl Engine {
                 host: plain.host.into(),
                 target: plain.target.into(),
                 key: key.clone(),
-                policy: policy.clone(),
+                resolved: resolved.clone(),
                 generation,
             })));
         }
@@ -118,7 +119,8 @@ impl Engine {
         headers: impl Fn(&HeaderName) -> Vec<&'h [u8]>,
         now: Now,
     ) -> Option<FastHit> {
-        let generation = self.site().generation;
+        let site = self.site();
+        let generation = site.generation;
         let slot = self.memos.slot(self.seed, plain.tls, plain.host, plain.target)?.load();
         let memo = slot.as_ref().filter(|m| m.is(plain, generation))?;
         let resource = self.memory.get(&memo.key)?;
@@ -137,8 +139,9 @@ impl Engine {
         }
         let age = entry.meta.age(now.mono);
         let found = Found { freshness: &entry.meta.freshness, age, verdict: Seen::Clean };
-        let wishes =
-            Wishes { honour_client: true, early_refresh: memo.policy.early_refresh };
+        let content_type = content_type(&entry.meta.headers);
+        let policy = site.rules.resolve_response(&memo.resolved, entry.meta.status, content_type);
+        let wishes = Wishes { honour_client: true, early_refresh: policy.early_refresh };
         let plan = plan::decide(
             Lookup::Found(found),
             &RequestDirectives::default(),
@@ -148,7 +151,7 @@ impl Engine {
         );
         (plan == Plan::Serve { stale: None, refresh: false }).then(|| FastHit {
             entry: entry.clone(),
-            policy: memo.policy.clone(),
+            policy,
             age,
             ttl: entry.meta.freshness.ttl(age),
         })

@@ -60,9 +60,8 @@ pub struct Fetch {
     pub base: Base,
     /// `None`: one of them can't be kept.
     pub rule_tags: Option<Vec<String>>,
-    /// Stored responses that a 304 may confirm; the first is the one this request selects, if `selected`.
-    pub candidates: Vec<Arc<Entry>>,
-    pub selected: bool,
+    /// The stored response that this request selects and a 304 may confirm.
+    pub candidate: Option<Arc<Entry>>,
     pub interim: InterimSender,
     pub wants_range: bool,
     /// `None` for a background refresh.
@@ -101,7 +100,7 @@ impl Fetch {
             flight: self.flight.clone(),
             refreshing,
         };
-        let mut conditional = !self.candidates.is_empty();
+        let mut conditional = self.candidate.is_some();
         loop {
             let sent = self.engine.clock.now();
             match self.send(conditional).await {
@@ -120,13 +119,8 @@ impl Fetch {
 
     async fn send(&mut self, conditional: bool) -> Result<Answer, OriginError> {
         let mut headers = self.headers.clone();
-        if conditional {
-            let stored: Vec<Stored<'_>> = self.candidates.iter().map(|e| as_stored(e)).collect();
-            validate::make_conditional(&mut headers, &stored);
-            if !self.selected {
-                // Dates can't tell variants apart; only their entity tags may be offered (RFC 9111 §4.1).
-                headers.remove(IF_MODIFIED_SINCE);
-            }
+        if let (true, Some(entry)) = (conditional, &self.candidate) {
+            validate::make_conditional(&mut headers, &[as_stored(entry)]);
         }
         let body: InBody = match &self.body {
             Some(bytes) => Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync(),
@@ -156,11 +150,10 @@ impl Fetch {
     /// A 304: renews what it confirms (RFC 9111 §4.3.4). False when it confirms nothing usable.
     fn confirmed(&mut self, answer: &Answer, sent: Now) -> bool {
         let now = self.engine.clock.now();
-        let stored: Vec<Stored<'_>> = self.candidates.iter().map(|e| as_stored(e)).collect();
-        let confirmed = validate::confirmed_by(answer.response.headers(), &stored);
-        let Some(old) = confirmed.first().and_then(|i| self.candidates.get(*i)).cloned() else {
+        let Some(old) = self.candidate.clone() else { return false };
+        if validate::confirmed_by(answer.response.headers(), &[as_stored(&old)]).is_empty() {
             return false;
-        };
+        }
         // What was purged for good while we asked is not revived (rulings 14).
         if self.engine.verdict(&old) == Verdict::Hard {
             return false;
@@ -181,7 +174,8 @@ impl Fetch {
             old.length,
             old.trailers.clone(),
         ));
-        let stored = keep && self.store_confirmed(&old, &entry, &policy);
+        let replace = || self.engine.memory.replace(&self.key, &old, entry.clone());
+        let stored = keep && replace() == Written::Stored;
         if !keep {
             self.engine.memory.remove(&self.key, &old);
         }
@@ -192,17 +186,6 @@ impl Fetch {
         }
         self.to_leader(LeaderAnswer::Confirmed { entry, origin_time, stored });
         true
-    }
-
-    /// The selected entry is replaced; another variant, whose body this request may share, is stored beside it.
-    fn store_confirmed(&self, old: &Arc<Entry>, entry: &Arc<Entry>, policy: &Policy) -> bool {
-        let selected = self.selected && self.candidates.first().is_some_and(|first| Arc::ptr_eq(first, old));
-        let written = if selected {
-            self.engine.memory.replace(&self.key, old, entry.clone())
-        } else {
-            self.engine.memory.put(&self.key, entry.clone(), policy.max_variants)
-        };
-        written == Written::Stored
     }
 
     /// What a 304 says may not be kept (it now says `no-store`, say), for the one answer it is still good for.
@@ -247,7 +230,7 @@ impl Fetch {
                 self.engine.markers.clear(&self.key);
                 self.download(answer, draft, &policy, origin_time, now).await;
             }
-            Err(why) => self.not_stored(answer, why, &policy, now),
+            Err(why) => self.not_stored(answer, why, now),
         }
     }
 
@@ -257,7 +240,7 @@ impl Fetch {
         if known > self.site.max_object { Err(Refused::TooLarge) } else { Ok(draft) }
     }
 
-    fn not_stored(&mut self, answer: Answer, why: Refused, policy: &Policy, now: Now) {
+    fn not_stored(&mut self, answer: Answer, why: Refused, now: Now) {
         let status = answer.response.status();
         self.engine.note_not_stored(why);
         let mark = if why == Refused::TooLarge { Mark::TooLarge } else { Mark::NotShareable };
@@ -265,10 +248,8 @@ impl Fetch {
         self.flight.advance(Stage::NotShareable(status));
         // The origin has a new answer that may not be kept: what it replaces is of no further use, unless the
         // answer is an error.
-        if self.selected && !status.is_server_error() && policy.store.ttl.is_none() {
-            if let Some(old) = self.candidates.first() {
-                self.engine.memory.remove(&self.key, old);
-            }
+        if let (Some(old), false) = (&self.candidate, status.is_server_error()) {
+            self.engine.memory.remove(&self.key, old);
         }
         if why == Refused::TooLarge && self.wants_range {
             return self.to_leader(LeaderAnswer::TooLargeForRange);
@@ -461,7 +442,8 @@ fn renewing(not_modified: &HeaderMap, now: Now) -> HeaderMap {
     fields
 }
 
-fn content_type(fields: &HeaderMap) -> Option<&str> {
+/// `Content-Type`, if it is text at all.
+pub fn content_type(fields: &HeaderMap) -> Option<&str> {
     fields.get(http::header::CONTENT_TYPE)?.to_str().ok()
 }
 

@@ -8,7 +8,7 @@
 use crate::engine::growing::Growing;
 use crate::origin::OriginError;
 use crate::purge::{Born, Selectors};
-use crate::store::entry::Meta;
+use crate::store::entry::{Meta, birth_order};
 use crate::store::key::Key;
 use crate::store::Entry;
 use http::{HeaderMap, StatusCode};
@@ -162,7 +162,7 @@ impl Flights {
             return Err(());
         }
         let shard = self.shard(key);
-        Ok(shard.iter().filter(|(k, _)| k.key == *key).map(|(_, f)| f.born).max())
+        Ok(shard.iter().filter(|(k, _)| k.key == *key).map(|(_, f)| f.born).max_by_key(birth_order))
     }
 
     /// Flights in progress, for `larder_inflight`.

@@ -13,7 +13,7 @@ use crate::body::InBody;
 use crate::origin::{Answer, Origin, OriginError, SendOptions};
 use crate::purge::{Born, PurgeLog, Selector, Subject, Verdict};
 use crate::semantics::cache_status::Member;
-use crate::store::entry::{Meta, PreparedHead};
+use crate::store::entry::{Meta, PreparedHead, birth_order};
 use crate::store::{Entry, Memory};
 use crate::time::Now;
 use arc_swap::ArcSwap;
@@ -209,8 +209,8 @@ impl Engine {
         // Flights first: what has left them is in the store.
         let Ok(flying) = self.flights.newest_born(&key) else { return Birth::Unknown };
         let stored = self.memory.get(&key);
-        let stored = stored.iter().flat_map(|r| r.variants.iter().map(|e| e.meta.born)).max();
-        flying.max(stored).map_or(Birth::Nothing, Birth::Known)
+        let stored = stored.iter().flat_map(|r| r.variants.iter().map(|e| e.meta.born));
+        flying.into_iter().chain(stored).max_by_key(birth_order).map_or(Birth::Nothing, Birth::Known)
     }
 
     /// Makes an entry of its parts, with its prepared head.

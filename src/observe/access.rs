@@ -36,6 +36,7 @@ pub struct Record {
     pub outcome: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: &'static str,
+    #[serde(serialize_with = "text")]
     pub rule: Arc<str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<&'static str>,
@@ -50,6 +51,10 @@ pub struct Record {
     pub origin_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
+}
+
+fn text<S: serde::Serializer>(value: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(value)
 }
 
 /// Where lines go. Cheap to clone.

@@ -205,31 +205,31 @@ impl Metrics {
     /// Creates the children whose labels are known.
     pub fn announce(&self, words: &Vocabulary<'_>) {
         for outcome in words.outcomes.iter().copied() {
-            self.request_seconds.get_or_create(&OutcomeLabel { outcome });
+            drop(self.request_seconds.get_or_create(&OutcomeLabel { outcome }));
             for rule in words.rules {
-                self.requests.get_or_create(&RequestLabels { rule: rule.clone(), outcome });
+                drop(self.requests.get_or_create(&RequestLabels { rule: rule.clone(), outcome }));
             }
         }
         for reason in words.not_stored.iter().copied() {
-            self.not_stored.get_or_create(&ReasonLabel { reason });
+            drop(self.not_stored.get_or_create(&ReasonLabel { reason }));
         }
         for why in words.stale.iter().copied() {
-            self.stale_served.get_or_create(&WhyLabel { why });
+            drop(self.stale_served.get_or_create(&WhyLabel { why }));
         }
         for reason in words.refusals.iter().copied() {
-            self.refused.get_or_create(&ReasonLabel { reason });
+            drop(self.refused.get_or_create(&ReasonLabel { reason }));
         }
         for direction in ["client", "origin"] {
-            self.bytes.get_or_create(&DirectionLabel { direction });
+            drop(self.bytes.get_or_create(&DirectionLabel { direction }));
         }
         for cause in ["size", "expired"] {
-            self.evictions.get_or_create(&CauseLabel { cause });
+            drop(self.evictions.get_or_create(&CauseLabel { cause }));
         }
         for origin in words.origins {
-            self.origin_seconds.get_or_create(&OriginLabel { origin: origin.clone() });
-            self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() });
+            drop(self.origin_seconds.get_or_create(&OriginLabel { origin: origin.clone() }));
+            drop(self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() }));
             for status in CLASSES {
-                self.origin_requests.get_or_create(&OriginStatusLabels { origin: origin.clone(), status });
+                drop(self.origin_requests.get_or_create(&OriginStatusLabels { origin: origin.clone(), status }));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One stored response: immutable data, except for three small atomics that remember what later uses found.
 
-use crate::purge::{Born, Check, Selectors};
+use crate::purge::{Born, Check, PurgeId, Selectors};
 use crate::semantics::freshness::Freshness;
 use crate::time::{Mono, Wall};
 use bytes::Bytes;
@@ -143,6 +143,11 @@ impl Entry {
     pub fn refresh_done(&self) {
         self.refreshing.store(false, Ordering::Release);
     }
+}
+
+/// Orders births: a greater one is later.
+pub fn birth_order(born: &Born) -> (PurgeId, u64) {
+    (born.id, born.local)
 }
 
 /// Bytes of a header section as sent: names, values, `: ` and line ends.

@@ -1,6 +1,6 @@
 //! All stored variants of one key, replaced as a whole on every change, so that a reader never sees half of one.
 
-use super::entry::Entry;
+use super::entry::{Entry, birth_order};
 use crate::semantics::vary;
 use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Resource {
     /// older fill never replaces a newer one (rulings 22).
     pub fn with(&self, entry: Arc<Entry>, max: usize) -> Option<(Resource, usize)> {
         let same = |e: &Arc<Entry>| e.meta.nominated == entry.meta.nominated && e.meta.variant == entry.meta.variant;
-        if self.variants.iter().any(|e| same(e) && e.meta.born > entry.meta.born) {
+        if self.variants.iter().any(|e| same(e) && birth_order(&e.meta.born) > birth_order(&entry.meta.born)) {
             return None;
         }
         let mut variants = Vec::with_capacity(self.variants.len() + 1);
