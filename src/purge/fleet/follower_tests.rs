@@ -1,0 +1,325 @@
+//! The rules of `fleet/mod.rs`, one by one. That they suffice together is what the model shows.
+
+use super::*;
+use crate::purge::{Limits, Mode, Selectors, Subject, Verdict};
+use crate::time::Mono;
+
+const NOW: Wall = Wall(1_767_225_600_000);
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Node {
+    log: PurgeLog,
+    follower: Follower,
+}
+
+impl Node {
+    fn new() -> Self {
+        Self::with(OutboxLimits::default())
+    }
+
+    fn with(limits: OutboxLimits) -> Self {
+        Self {
+            log: PurgeLog::in_fleet(Limits { buckets: 16, shards: 1, ..Limits::default() }),
+            follower: Follower::new(7, SECOND, limits),
+        }
+    }
+
+    /// At the tail of a log that has the records 10 and 20.
+    fn started() -> Self {
+        let mut node = Self::new();
+        node.read(vec![barrier(10, 0), other(20, 10, "x")], Some(20));
+        node
+    }
+
+    fn read(&mut self, records: Vec<Record>, tail: Option<u64>) -> Vec<&'static str> {
+        let read = Read { records, tail: tail.map(PurgeId), sent_at: Mono(500), trusted: true };
+        let effects = self.follower.on_read(read);
+        effects.iter().for_each(|effect| effect.perform(&self.log));
+        let notice = |effect: &Effect| match effect {
+            Effect::Notice(notice) => Some(notice.as_str()),
+            _ => None,
+        };
+        effects.iter().filter_map(notice).collect()
+    }
+
+    fn purge(&mut self, tag: &str) -> Applied {
+        self.follower.submit(&self.log, Purge::new(Mode::Hard, vec![Selector::tag(tag)]), NOW)
+    }
+
+    fn append(&mut self) -> Option<Append> {
+        self.follower.next_append().map(|(_, append)| append)
+    }
+
+    /// Everything there is to append, taken by the store: seqs, or nothing for a barrier.
+    fn append_all(&mut self) -> Vec<Vec<u64>> {
+        let mut all = Vec::new();
+        while let Some(append) = self.append() {
+            self.follower.appended(&append);
+            all.push(append.seqs);
+        }
+        all
+    }
+
+    fn position(&self) -> u64 {
+        self.follower.position().map_or(u64::MAX, |id| id.0)
+    }
+
+    fn shared(&self, born: u64, tag: &str) -> Verdict {
+        let mut tags = crate::purge::Tags::default();
+        tags.add(tag).unwrap();
+        let selectors = Selectors::new("http", "e", "/", None, &tags).unwrap();
+        self.log.check_shared(PurgeId(born), &selectors, &Subject::default())
+    }
+}
+
+fn record(id: u64, prev: u64, by: Stamp, body: Body) -> Record {
+    Record { id: PurgeId(id), prev: PurgeId(prev), by, body }
+}
+
+fn other(id: u64, prev: u64, tag: &str) -> Record {
+    let purge = Purge::new(Mode::Hard, vec![Selector::tag(tag)]);
+    record(id, prev, Stamp { node: 1, seqs: vec![1] }, Body::Purge(Arc::new(purge)))
+}
+
+fn own(id: u64, prev: u64, seqs: &[u64], tag: &str) -> Record {
+    Record { by: Stamp { node: 7, seqs: seqs.to_vec() }, ..other(id, prev, tag) }
+}
+
+fn barrier(id: u64, prev: u64) -> Record {
+    record(id, prev, Stamp { node: 1, seqs: Vec::new() }, Body::Barrier)
+}
+
+#[test]
+fn rule_1_records_in_order_are_applied() {
+    let mut node = Node::started();
+    assert_eq!((node.position(), node.log.cursor().id), (20, PurgeId(20)));
+    assert_eq!(node.shared(10, "y"), Verdict::Clean);
+    assert_eq!(node.shared(10, "x"), Verdict::Hard);
+    assert!(node.read(vec![other(30, 20, "y"), other(40, 30, "z")], Some(40)).is_empty());
+    assert_eq!(node.shared(20, "y"), Verdict::Hard);
+    assert_eq!(node.shared(30, "y"), Verdict::Clean);
+    assert_eq!(node.shared(40, "z"), Verdict::Clean);
+    // Read again after a time-out: nothing new.
+    assert!(node.read(vec![other(30, 20, "y"), other(40, 30, "z")], Some(40)).is_empty());
+    assert_eq!(node.position(), 40);
+}
+
+#[test]
+fn rule_2_a_record_missing_before_ours_is_a_gap() {
+    let mut node = Node::started();
+    assert_eq!(node.read(vec![other(40, 30, "z")], Some(40)), ["gap"]);
+    assert_eq!(node.log.hard_floor(), PurgeId(40));
+    assert_eq!(node.shared(20, "y"), Verdict::Hard);
+    assert_eq!(node.shared(40, "y"), Verdict::Clean);
+}
+
+#[test]
+fn rule_2_nothing_to_read_before_the_tail_is_a_gap() {
+    let mut node = Node::started();
+    assert_eq!(node.read(Vec::new(), Some(50)), ["trimmed"]);
+    assert_eq!((node.position(), node.log.hard_floor(), node.log.floor()), (50, PurgeId(50), PurgeId(50)));
+    // But not if there was something to read: the answer just ends before the tail.
+    assert!(node.read(vec![other(60, 50, "y")], Some(90)).is_empty());
+    assert_eq!(node.position(), 60);
+}
+
+#[test]
+fn rule_3_a_tail_behind_us_is_a_fork() {
+    let mut node = Node::started();
+    node.purge("mine");
+    assert_eq!(node.append_all(), [vec![1]]);
+    node.read(vec![own(30, 20, &[1], "mine")], Some(30));
+    assert_eq!((node.follower.waiting(), node.log.pending()), (0, 0));
+    assert_eq!(node.read(Vec::new(), Some(10)), ["fork"]);
+    assert_eq!((node.position(), node.log.cursor().id), (10, PurgeId(10)));
+    // Also what was born at the lost position itself.
+    assert_eq!(node.log.hard_floor(), PurgeId(31));
+    // Our purge again, then a barrier beyond both branches.
+    assert_eq!(node.append().map(|append| append.seqs), Some(vec![1]));
+    let barrier_append = node.append().unwrap();
+    assert_eq!((barrier_append.body, barrier_append.above), (Body::Barrier, PurgeId(30)));
+    assert_eq!(node.append(), None);
+    node.read(vec![own(12, 10, &[1], "mine"), barrier(31, 12)], Some(31));
+    assert_eq!(node.append(), None);
+    assert_eq!(node.follower.waiting(), 0);
+    assert_eq!(node.shared(31, "mine"), Verdict::Clean);
+}
+
+#[test]
+fn rule_3_a_record_that_follows_an_older_one_is_a_fork() {
+    let mut node = Node::started();
+    assert_eq!(node.read(vec![other(40, 10, "z")], Some(40)), ["fork"]);
+    assert_eq!((node.position(), node.log.hard_floor()), (40, PurgeId(40)));
+    assert_eq!(node.append().map(|append| (append.body, append.above)), Some((Body::Barrier, PurgeId(40))));
+}
+
+#[test]
+fn rule_3_a_flushed_log_is_a_fork() {
+    let mut node = Node::started();
+    assert_eq!(node.read(Vec::new(), Some(0)), ["fork"]);
+    assert_eq!((node.position(), node.log.hard_floor()), (0, PurgeId(21)));
+    assert_eq!(node.append().map(|append| append.above), Some(PurgeId(20)));
+}
+
+#[test]
+fn rule_3_every_reader_of_a_barrier_gives_up_what_is_older() {
+    let mut node = Node::started();
+    assert_eq!(node.read(vec![barrier(30, 20)], Some(30)), ["barrier"]);
+    assert_eq!(node.log.hard_floor(), PurgeId(30));
+    // At its start too.
+    let mut late = Node::new();
+    assert_eq!(
+        late.read(vec![other(25, 20, "x"), barrier(30, 25), other(40, 30, "y")], Some(40)),
+        ["barrier"]
+    );
+    assert_eq!(late.shared(25, "z"), Verdict::Hard);
+    assert_eq!(late.shared(30, "z"), Verdict::Clean);
+}
+
+#[test]
+fn rule_3_the_barrier_of_another_node_serves_if_it_is_beyond_ours() {
+    let mut node = Node::started();
+    node.read(Vec::new(), Some(10));
+    node.read(vec![barrier(15, 10)], Some(15));
+    assert_eq!(node.append().map(|append| append.above), Some(PurgeId(20)), "15 is not beyond 20");
+    node.read(vec![barrier(25, 15)], Some(25));
+    assert_eq!(node.append(), None);
+}
+
+#[test]
+fn rule_4_an_unreadable_record_is_a_gap() {
+    let mut node = Node::started();
+    let unreadable = record(30, 20, Stamp::default(), Body::Unreadable);
+    assert_eq!(node.read(vec![unreadable, other(40, 30, "x")], Some(40)), ["unreadable"]);
+    assert_eq!(node.log.hard_floor(), PurgeId(30));
+    assert_eq!(node.shared(20, "y"), Verdict::Hard);
+    assert_eq!(node.shared(30, "y"), Verdict::Clean);
+}
+
+#[test]
+fn rule_5_an_empty_log_begins_with_a_barrier() {
+    let mut node = Node::new();
+    assert_eq!(node.read(Vec::new(), None), [""; 0]);
+    assert_eq!(node.follower.position(), None);
+    assert_eq!(node.read(Vec::new(), Some(0)), ["empty"]);
+    assert_eq!(node.append().map(|append| append.body), Some(Body::Barrier));
+    assert_eq!(node.shared(0, "y"), Verdict::Hard);
+    assert_eq!(node.read(vec![barrier(10, 0)], Some(10)), ["barrier"]);
+    assert_eq!(node.shared(10, "y"), Verdict::Clean);
+}
+
+#[test]
+fn a_node_that_starts_knows_nothing_of_what_was_before_the_first_retained_record() {
+    let mut node = Node::new();
+    assert!(node.read(vec![other(30, 20, "x")], Some(30)).is_empty());
+    assert_eq!(node.log.hard_floor(), PurgeId(20));
+    assert_eq!(node.shared(10, "y"), Verdict::Hard);
+    assert_eq!(node.shared(20, "y"), Verdict::Clean);
+    assert_eq!(node.shared(20, "x"), Verdict::Hard);
+    let mut trimmed = Node::new();
+    assert!(trimmed.read(Vec::new(), Some(30)).is_empty());
+    assert_eq!((trimmed.position(), trimmed.log.hard_floor()), (30, PurgeId(30)));
+}
+
+#[test]
+fn rule_6_a_purge_waits_until_it_is_read_back() {
+    let mut node = Node::started();
+    assert_eq!(node.purge("a").at, At::Pending(1));
+    assert_eq!(node.shared(20, "a"), Verdict::Hard);
+    let append = node.append().unwrap();
+    assert_eq!(node.append(), None, "it is on its way");
+    node.follower.append_failed(&append);
+    assert_eq!(node.append(), Some(append.clone()), "nobody knows what became of it");
+    node.follower.appended(&append);
+    assert_eq!((node.append(), node.log.pending()), (None, 1));
+    node.read(vec![own(30, 20, &[1], "a"), own(40, 30, &[1], "a")], Some(40));
+    assert_eq!((node.follower.waiting(), node.log.pending(), node.append()), (0, 0, None));
+}
+
+#[test]
+fn rule_6_what_the_store_took_and_lost_without_a_trace_is_sent_again() {
+    let mut node = Node::started();
+    node.purge("a");
+    assert_eq!(node.append_all(), [vec![1]]);
+    node.read(Vec::new(), Some(20));
+    assert_eq!(node.append(), None, "the answer may have crossed the append");
+    node.read(Vec::new(), Some(20));
+    assert_eq!(node.append_all(), [vec![1]]);
+}
+
+#[test]
+fn rule_6_after_a_gap_what_was_not_read_back_is_sent_again() {
+    let mut node = Node::started();
+    node.purge("a");
+    assert_eq!(node.append_all(), [vec![1]]);
+    node.read(Vec::new(), Some(90));
+    assert_eq!((node.append_all(), node.log.pending()), (vec![vec![1]], 1));
+}
+
+#[test]
+fn rule_7_synced_counts_from_when_the_proof_was_sent_for() {
+    let mut node = Node::new();
+    assert!(!node.log.is_synced(Mono(0)));
+    node.read(vec![barrier(10, 0)], None);
+    assert!(!node.log.is_synced(Mono(500)), "nobody said that this was the tail");
+    node.read(vec![other(20, 10, "x")], Some(30));
+    assert!(!node.log.is_synced(Mono(500)), "there is more");
+    let untrusted = Read {
+        records: vec![other(30, 20, "x")],
+        tail: Some(PurgeId(30)),
+        sent_at: Mono(500),
+        trusted: false,
+    };
+    node.follower.on_read(untrusted).iter().for_each(|effect| effect.perform(&node.log));
+    assert!(!node.log.is_synced(Mono(500)), "a master that nobody follows proves nothing");
+    node.read(Vec::new(), Some(30));
+    assert!(node.log.is_synced(Mono(1499)));
+    assert!(!node.log.is_synced(Mono(1500)));
+}
+
+#[test]
+fn too_many_waiting_purges_become_one_of_everything_in_the_strictest_mode() {
+    let mut node = Node::with(OutboxLimits { purges: 3, ..OutboxLimits::default() });
+    node.read(vec![barrier(10, 0)], Some(10));
+    let sent = {
+        node.purge("a");
+        node.append().unwrap()
+    };
+    node.follower.submit(&node.log, Purge::new(Mode::Soft, vec![Selector::tag("b")]), NOW);
+    node.follower.submit(&node.log, Purge::new(Mode::Invalidate, vec![Selector::tag("c")]), NOW);
+    assert_eq!(node.shared(10, "unrelated"), Verdict::Clean);
+    node.follower.submit(&node.log, Purge::new(Mode::Soft, vec![Selector::tag("d")]), NOW);
+    assert_eq!(node.shared(10, "unrelated"), Verdict::MustValidate);
+    assert_eq!(node.shared(10, "a"), Verdict::Hard);
+    assert_eq!((node.follower.waiting(), node.log.pending()), (2, 2));
+    node.follower.appended(&sent);
+    let folded = node.append().unwrap();
+    assert_eq!(folded.seqs, [4]);
+    let Body::Purge(purge) = folded.body else { panic!("not a purge") };
+    assert_eq!((purge.mode, purge.selectors.as_slice()), (Mode::Invalidate, &[Selector::Everything][..]));
+    let landed = record(30, 20, Stamp { node: 7, seqs: vec![4] }, Body::Purge(purge));
+    node.read(vec![own(20, 10, &[1], "a"), landed], Some(30));
+    assert_eq!((node.follower.waiting(), node.log.pending()), (0, 0));
+    assert_eq!(node.log.floor(), PurgeId(30));
+}
+
+#[test]
+fn rfc9111_4_4_writes_that_wait_leave_in_one_record_and_duplicates_not_at_all() {
+    let mut node = Node::started();
+    let url = |n: u64| Selector::url(&format!("http://e/{n}")).unwrap();
+    let born = node.log.cursor();
+    let write =
+        |node: &mut Node, n, newest| node.follower.write(&node.log, vec![(url(n), newest)], NOW).as_str();
+    assert_eq!(write(&mut node, 1, Some(born)), "applied");
+    assert_eq!(write(&mut node, 1, Some(born)), "duplicate");
+    node.purge("between");
+    assert_eq!(write(&mut node, 2, None), "applied");
+    let record = node.append().unwrap();
+    assert_eq!(record.seqs, [1, 3]);
+    let Body::Purge(purge) = &record.body else { panic!("not a purge") };
+    assert_eq!((purge.mode, purge.selectors.as_slice()), (Mode::Invalidate, &[url(1), url(2)][..]));
+    // Once it has left, another node may fill after it: not a duplicate any more.
+    assert_eq!(write(&mut node, 1, Some(born)), "applied");
+    assert_eq!(node.append().map(|append| append.seqs), Some(vec![2]));
+    assert_eq!(node.append().map(|append| append.seqs), Some(vec![4]));
+}
