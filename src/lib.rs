@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod clock;
+pub mod demo;
 pub mod front;
 pub mod interim;
 pub mod semantics;
