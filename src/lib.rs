@@ -4,6 +4,7 @@ pub mod admin;
 pub mod body;
 pub mod clock;
 pub mod engine;
+pub mod demo;
 pub mod front;
 pub mod interim;
 pub mod observe;
