@@ -1,0 +1,345 @@
+//! What the integration tests share: the whole product in this process on free ports, a scripted origin that
+//! answers when and how a test says, a plain client, and a clock that the test moves. Nothing here sleeps: tests
+//! wait for what happens.
+#![allow(dead_code)] // each test binary uses its own part
+
+use bytes::Bytes;
+use larder::app::{self, Running};
+use larder::clock::Clock;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// Nothing in a test takes this long; a test that waits for something that never comes fails by it.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Fails the test when `what` does not happen.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// Larder in this process, in front of a scripted origin.
+pub struct House {
+    pub running: Running,
+    pub origin: Origin,
+    pub clock: Clock,
+}
+
+impl House {
+    /// With one rule, whose fields are `rule` (YAML lines).
+    pub async fn new(rule: &str) -> Self {
+        let rule: String = rule.lines().map(|l| format!("    {l}\n")).collect();
+        Self::with_rules(&format!("  - name: all\n    origin: app\n{rule}"), "").await
+    }
+
+    /// With these rules, and `more` at the top level of the configuration.
+    pub async fn with_rules(rules: &str, more: &str) -> Self {
+        let origin = Origin::start().await;
+        let yaml = format!(
+            "server: {{ listen: [{{ address: \"127.0.0.1:0\" }}] }}\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
+             log: {{ access: off }}\n\
+             origins: {{ app: {{ servers: [\"http://{}\"], retries: 0 }} }}\n{more}\nrules:\n{rules}",
+            origin.address
+        );
+        Self::start(&yaml, origin).await
+    }
+
+    pub async fn start(yaml: &str, origin: Origin) -> Self {
+        let clock = Clock::manual();
+        let loaded = larder::config::parse("test.yaml", yaml, std::path::Path::new("."), &|_| None)
+            .unwrap_or_else(|report| panic!("{report}\n{yaml}"));
+        let running = app::start(loaded.config, clock.clone()).await.expect("starts");
+        Self { running, origin, clock }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running.public()[0]
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// The clock's time as an HTTP date, `offset` seconds from now.
+    pub fn date(&self, offset: i64) -> String {
+        let now = i64::try_from(self.clock.now().wall.secs()).unwrap() + offset;
+        let wall = larder::time::Wall::from_secs(u64::try_from(now).unwrap());
+        String::from_utf8(larder::semantics::date::format(wall).to_vec()).unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[]).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        soon("a reply", request(self.address(), method, path, headers, b"")).await
+    }
+
+    /// Sends in the background; the reply is awaited later.
+    pub fn spawn(
+        &self,
+        method: &'static str,
+        path: &'static str,
+        headers: &'static [(&str, &str)],
+    ) -> tokio::task::JoinHandle<Reply> {
+        let to = self.address();
+        tokio::spawn(async move { request(to, method, path, headers, b"").await })
+    }
+
+    /// A request whose origin's answer is `head` (without status line end) and `body`.
+    pub async fn fetched(&mut self, path: &str, answer: &str) -> Reply {
+        let to = self.address();
+        let path = path.to_owned();
+        let reply = tokio::spawn(async move { request(to, "GET", &path, &[], b"").await });
+        self.origin.next().await.answer(answer).await;
+        soon("a reply", reply).await.unwrap()
+    }
+}
+
+/// A response as a client saw it.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+    /// The connection ended before the body's end.
+    pub truncated: bool,
+    /// Heads of 1xx responses before it.
+    pub interim: Vec<String>,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
+    }
+
+    /// This cache's own member of `Cache-Status`.
+    pub fn cache_status(&self) -> &str {
+        self.all("cache-status").last().copied().unwrap_or("")
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Served by the cache without asking the origin.
+    #[track_caller]
+    pub fn assert_hit(&self) {
+        assert!(self.cache_status().contains("; hit"), "not a hit: {self:?}");
+    }
+
+    #[track_caller]
+    pub fn assert_status(&self, part: &str) {
+        assert!(self.cache_status().contains(part), "Cache-Status lacks `{part}`: {self:?}");
+    }
+}
+
+/// One request on a connection of its own.
+pub async fn request(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Reply {
+    let mut head = format!("{method} {path} HTTP/1.1\r\n");
+    if !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("host")) {
+        head += "Host: site.example\r\n";
+    }
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    head += "Connection: close\r\n\r\n";
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    parse(&bytes, method == "HEAD")
+}
+
+/// Takes a response apart, 1xx before it included.
+pub fn parse(mut bytes: &[u8], head_only: bool) -> Reply {
+    let mut interim = Vec::new();
+    loop {
+        let mut slots = [httparse::EMPTY_HEADER; 2100];
+        let mut response = httparse::Response::new(&mut slots);
+        let length = match response.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            other => panic!("no response head ({other:?}): {:?}", String::from_utf8_lossy(bytes)),
+        };
+        let status = response.code.unwrap();
+        let headers: Vec<(String, String)> = response
+            .headers
+            .iter()
+            .map(|h| (h.name.to_owned(), String::from_utf8_lossy(h.value).into_owned()))
+            .collect();
+        let (head, rest) = bytes.split_at(length);
+        if (100..200).contains(&status) && status != 101 {
+            interim.push(String::from_utf8_lossy(head).into_owned());
+            bytes = rest;
+            continue;
+        }
+        let mut reply = Reply { status, headers, body: Bytes::new(), truncated: false, interim };
+        if head_only || status == 304 || status == 204 {
+            return reply;
+        }
+        if reply.header("transfer-encoding").is_some() {
+            let (body, whole) = dechunk(rest);
+            reply.body = body.into();
+            reply.truncated = !whole;
+        } else if let Some(expected) = reply.header("content-length").and_then(|l| l.parse::<usize>().ok()) {
+            reply.truncated = rest.len() < expected;
+            reply.body = Bytes::copy_from_slice(&rest[..expected.min(rest.len())]);
+        } else {
+            reply.body = Bytes::copy_from_slice(rest);
+        }
+        return reply;
+    }
+}
+
+fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
+    let mut out = Vec::new();
+    loop {
+        let Some(line) = bytes.windows(2).position(|w| w == b"\r\n") else { return (out, false) };
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..line]).unwrap(), 16).unwrap();
+        bytes = &bytes[line + 2..];
+        if size == 0 {
+            return (out, true);
+        }
+        if bytes.len() < size + 2 {
+            out.extend_from_slice(&bytes[..size.min(bytes.len())]);
+            return (out, false);
+        }
+        out.extend_from_slice(&bytes[..size]);
+        bytes = &bytes[size + 2..];
+    }
+}
+
+/// An origin server that hands every request to the test.
+pub struct Origin {
+    pub address: SocketAddr,
+    asked: mpsc::Receiver<Asked>,
+}
+
+/// One request at the origin, to be answered by the test. Dropped without an answer: the connection is closed.
+#[derive(Debug)]
+pub struct Asked {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    stream: TcpStream,
+    back: mpsc::Sender<TcpStream>,
+}
+
+impl Origin {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, asked) = mpsc::channel(1024);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let tell = tell.clone();
+                tokio::spawn(async move {
+                    let (back, mut returned) = mpsc::channel(1);
+                    let mut next = Some(stream);
+                    while let Some(stream) = next {
+                        let Some(asked) = read_request(stream, back.clone()).await else { return };
+                        if tell.send(asked).await.is_err() {
+                            return;
+                        }
+                        next = returned.recv().await;
+                    }
+                });
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// The next request, whenever it comes.
+    pub async fn next(&mut self) -> Asked {
+        soon("a request at the origin", self.asked.recv()).await.unwrap()
+    }
+
+    /// Whether a request is there already.
+    pub fn is_asked(&mut self) -> Option<Asked> {
+        self.asked.try_recv().ok()
+    }
+}
+
+async fn read_request(mut stream: TcpStream, back: mpsc::Sender<TcpStream>) -> Option<Asked> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+            let mut lines = head.split("\r\n");
+            let mut first = lines.next()?.split(' ');
+            let (method, target) = (first.next()?.to_owned(), first.next()?.to_owned());
+            let headers: Vec<(String, String)> = lines
+                .filter_map(|l| l.split_once(':'))
+                .map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()))
+                .collect();
+            let length = headers.iter().find(|(n, _)| n == "content-length");
+            let length: usize = length.map_or(0, |(_, v)| v.parse().unwrap());
+            let mut body = bytes.split_off(end + 4);
+            while body.len() < length {
+                let n = stream.read(&mut chunk).await.ok().filter(|n| *n > 0)?;
+                body.extend_from_slice(&chunk[..n]);
+            }
+            return Some(Asked { method, target, headers, body, stream, back });
+        }
+        let n = stream.read(&mut chunk).await.ok().filter(|n| *n > 0)?;
+        bytes.extend_from_slice(&chunk[..n]);
+    }
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// Answers with a status, header lines and a body, written as in a test: lines end with `\n`; an empty line
+    /// ends the head; what follows is the body, with its `Content-Length` added unless the head frames it.
+    pub async fn answer(mut self, text: &str) {
+        let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+        let head = head.trim().replace('\n', "\r\n");
+        let lower = head.to_ascii_lowercase();
+        let bodyless = lower.starts_with("304") || lower.starts_with("204");
+        let framed = lower.contains("content-length:") || lower.contains("transfer-encoding:");
+        let length = if framed || bodyless {
+            String::new()
+        } else {
+            format!("Content-Length: {}\r\n", body.len())
+        };
+        self.write(format!("HTTP/1.1 {head}\r\n{length}\r\n{body}").as_bytes()).await;
+        self.done().await;
+    }
+
+    /// Writes raw bytes; for answers in pieces.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
+    }
+
+    /// The answer is over; the connection may carry another request.
+    pub async fn done(self) {
+        let _ = self.back.send(self.stream).await;
+    }
+
+    /// Waits until the other side has closed.
+    pub async fn closed(&mut self) {
+        let mut byte = [0];
+        let _ = soon("the connection's end", self.stream.read(&mut byte)).await;
+    }
+}
