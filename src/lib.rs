@@ -4,5 +4,6 @@ pub mod body;
 pub mod clock;
 pub mod front;
 pub mod interim;
+pub mod origin;
 pub mod semantics;
 pub mod time;

@@ -102,7 +102,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A plain hit, if this request is one: appends a complete HTTP/1.1 response head to `out`, from the
     /// status line to and including the empty line, without `Connection`. `None` leaves `out` as it was.
-    fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastAnswer<Self::Record>>;
+    fn fast(
+        &self,
+        request: &FastRequest<'_>,
+        conn: &Conn,
+        out: &mut Vec<u8>,
+    ) -> Option<FastAnswer<Self::Record>>;
 
     /// A fast answer has left (or the client went away after `bytes`).
     fn fast_sent(&self, record: Self::Record, conn: &Conn, bytes: u64);
