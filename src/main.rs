@@ -1,1 +1,5 @@
-fn main() {}
+//! The `larder` binary; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    larder::cli::main()
+}

@@ -139,6 +139,8 @@ pub enum StaleWhy {
 }
 
 impl StaleWhy {
+    pub const ALL: [Self; 4] = [Self::WhileRevalidate, Self::MaxStale, Self::IfError, Self::Disconnected];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::WhileRevalidate => "stale-while-revalidate",

@@ -1,0 +1,437 @@
+//! The composition root: builds the rooms from a checked configuration, starts the listeners, reloads, drains.
+//! Nothing here decides about HTTP.
+
+use crate::admin::access::{Gate, Scope, Token};
+use crate::admin::{self, Admin, Connections};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::engine::draft::Refused;
+use crate::engine::outcome::Kind;
+use crate::engine::plan::StaleWhy;
+use crate::engine::{Engine, Site};
+use crate::front::handler::Limits;
+use crate::front::listener::{self, ConnSettings, Listener};
+use crate::front::normalise;
+use crate::front::refusal::Refusal;
+use crate::front::service::Service;
+use crate::front::tls::{TlsFiles, TlsReloader};
+use crate::front::tracker::ConnTracker;
+use crate::observe::metrics::Vocabulary;
+use crate::observe::{AccessLog, Format, Metrics};
+use crate::origin::{self, Origin};
+use crate::purge::{Limits as PurgeLimits, PurgeLog};
+use crate::semantics::storable::NotStored;
+use crate::store::{Memory, memory};
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How often certificate files are looked at.
+const TLS_WATCH: Duration = Duration::from_secs(2);
+
+/// Why it could not start (exit status 1) or take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error("cannot start the demo origin: {0}")]
+    Demo(std::io::Error),
+    #[error("cannot start the access log: {0}")]
+    Log(std::io::Error),
+    #[error("TLS: {0}")]
+    Tls(String),
+    #[error("origin {0}: {1}")]
+    Origin(String, String),
+}
+
+/// A running Larder.
+pub struct Running {
+    service: Arc<Service>,
+    admin: Arc<Admin>,
+    connections: Arc<ArcSwap<ConnSettings>>,
+    tracker: ConnTracker,
+    public: Vec<SocketAddr>,
+    admin_address: Option<SocketAddr>,
+    drain: watch::Sender<bool>,
+    /// Set once the public side is done; the admin listener stays until then.
+    stop_admin: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    background: JoinSet<()>,
+    demo: Option<SocketAddr>,
+}
+
+/// Starts everything that a configuration asks for. Returns once all listeners accept.
+///
+/// # Errors
+/// A port that is taken, a certificate that can't be read, an origin that can't be built.
+pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+    let mut background = JoinSet::new();
+    let demo = start_demo(&config, &clock, &mut background).await?;
+    let site = site(&config, &clock, demo, 1)?;
+    let metrics = metrics(&site);
+    let memory = Memory::new(config.memory.capacity, policy(config.memory.policy));
+    let purges = Arc::new(PurgeLog::alone(PurgeLimits::default()));
+    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), site);
+    let service = Arc::new(Service {
+        engine: engine.clone(),
+        settings: ArcSwap::from_pointee(settings(&config, &new_node_id())),
+        log: access_log(&config)?,
+        metrics,
+        clock: clock.clone(),
+    });
+    let tracker = ConnTracker::default();
+    let connections = Arc::new(ArcSwap::from_pointee(conn_settings(&config)));
+    let (drain, draining) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    let mut public = Vec::new();
+    for wanted in &config.server.listen {
+        let listener = open(wanted, &config, &draining, &mut background)?;
+        public.push(listener.socket.local_addr().unwrap_or(wanted.address));
+        let run = listener::run(
+            listener,
+            Arc::new(service.clone()),
+            connections.clone(),
+            draining.clone(),
+            config.server.shutdown_grace,
+            tracker.clone(),
+        );
+        listeners.spawn(run);
+    }
+    let admin = Arc::new(Admin {
+        engine,
+        gate: ArcSwap::from_pointee(gate(&config)),
+        draining: false.into(),
+        started: clock.now(),
+        connections: Box::new(tracker.clone()),
+    });
+    let (stop_admin, stopped) = watch::channel(false);
+    let admin_address = start_admin(&config, &admin, stopped, &mut background).await?;
+    Ok(Running {
+        service,
+        admin,
+        connections,
+        tracker,
+        public,
+        admin_address,
+        drain,
+        stop_admin,
+        listeners,
+        background,
+        demo,
+    })
+}
+
+impl Running {
+    /// Addresses of the public listeners, in the order of the configuration.
+    pub fn public(&self) -> &[SocketAddr] {
+        &self.public
+    }
+
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.admin.engine
+    }
+
+    /// Puts a new configuration in force without losing a connection or an entry: rules, origins, limits, tokens.
+    /// Listeners, memory capacity and the log's format stay as they were started; a change of those is named in
+    /// the returned list.
+    ///
+    /// # Errors
+    /// As [`start`]; everything stays as it was then.
+    pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
+        let generation = self.engine().site().generation + 1;
+        let clock = &self.service.clock;
+        let site = site(config, clock, self.demo, generation)?;
+        self.service.metrics.announce(&vocabulary(&names(&site), &origins(&site)));
+        self.connections.store(Arc::new(conn_settings(config)));
+        self.admin.gate.store(Arc::new(gate(config)));
+        let node_id = self.service.settings.load().node_id.clone();
+        self.service.settings.store(Arc::new(settings(config, &node_id)));
+        self.engine().reload(site);
+        let mut kept = Vec::new();
+        if self.engine().memory.capacity() != config.memory.capacity {
+            kept.push("memory.capacity");
+        }
+        let addresses: Vec<_> = config.server.listen.iter().map(|l| l.address).collect();
+        let same = |(running, wanted): (&SocketAddr, &SocketAddr)| wanted.port() == 0 || running == wanted;
+        if addresses.len() != self.public.len() || !self.public.iter().zip(&addresses).all(same) {
+            kept.push("server.listen");
+        }
+        Ok(kept)
+    }
+
+    /// Stops accepting, lets requests finish for at most `server.shutdown_grace`, then ends what is left. The
+    /// admin listener stays open until the end.
+    pub async fn drain(mut self) {
+        self.admin.draining.store(true, Ordering::Release);
+        self.drain.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+        self.stop_admin.send_replace(true);
+        self.background.abort_all();
+        while self.background.join_next().await.is_some() {}
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> usize {
+        self.tracker.live()
+    }
+}
+
+impl Connections for ConnTracker {
+    fn open(&self) -> u64 {
+        self.live() as u64
+    }
+}
+
+async fn start_demo(
+    config: &Config,
+    clock: &Clock,
+    background: &mut JoinSet<()>,
+) -> Result<Option<SocketAddr>, StartError> {
+    let wanted = config.origins.values().flat_map(|o| &o.servers).any(|s| s.url == config::Upstream::Demo);
+    if !wanted {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(StartError::Demo)?;
+    let address = listener.local_addr().map_err(StartError::Demo)?;
+    let clock = clock.clone();
+    background.spawn(async move {
+        if let Err(error) = crate::demo::serve(listener, clock, std::future::pending()).await {
+            tracing::error!(%error, "the demo origin ended");
+        }
+    });
+    Ok(Some(address))
+}
+
+fn open(
+    wanted: &config::Listener,
+    config: &Config,
+    draining: &watch::Receiver<bool>,
+    background: &mut JoinSet<()>,
+) -> Result<Listener, StartError> {
+    let tls = match &wanted.tls {
+        None => None,
+        Some(files) => {
+            let files = TlsFiles { cert: files.cert.clone(), key: files.key.clone() };
+            let reloader = TlsReloader::load(files).map_err(|e| StartError::Tls(e.to_string()))?;
+            background.spawn(reloader.clone().watch(TLS_WATCH, draining.clone()));
+            Some(reloader)
+        }
+    };
+    let socket =
+        listener::bind(wanted.address, false).map_err(|e| StartError::Listen(wanted.address, e))?;
+    let proxy_protocol = wanted.proxy_protocol.unwrap_or(config.server.proxy_protocol);
+    Ok(Listener { socket, tls, proxy_protocol })
+}
+
+async fn start_admin(
+    config: &Config,
+    admin: &Arc<Admin>,
+    mut stopped: watch::Receiver<bool>,
+    background: &mut JoinSet<()>,
+) -> Result<Option<SocketAddr>, StartError> {
+    let Some(address) = config.admin.address else { return Ok(None) };
+    let socket = TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))?;
+    let bound = socket.local_addr().map_err(|e| StartError::Listen(address, e))?;
+    let router = admin::router(admin.clone());
+    background.spawn(async move {
+        let stop = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(socket, router).with_graceful_shutdown(stop).await {
+            tracing::error!(%error, "the admin listener ended");
+        }
+    });
+    Ok(Some(bound))
+}
+
+fn access_log(config: &Config) -> Result<AccessLog, StartError> {
+    let format = match config.log.access {
+        config::AccessLogFormat::Off => return Ok(AccessLog::off()),
+        config::AccessLogFormat::Json => Format::Json,
+        config::AccessLogFormat::Text => Format::Text,
+    };
+    AccessLog::start(format, std::io::stdout()).map_err(StartError::Log)
+}
+
+/// The part of a configuration that requests need.
+fn site(
+    config: &Config,
+    clock: &Clock,
+    demo: Option<SocketAddr>,
+    generation: u64,
+) -> Result<Site, StartError> {
+    let mut origins = HashMap::new();
+    for (name, wanted) in &config.origins {
+        let settings = origin_settings(wanted, demo);
+        let origin = Origin::new(name, settings, clock.clone())
+            .map_err(|e| StartError::Origin(name.to_string(), e.to_string()))?;
+        origin.start();
+        origins.insert(name.clone(), origin);
+    }
+    let server_name = config.server.name.to_string();
+    let via = HeaderValue::try_from(format!("1.1 {server_name}"));
+    Ok(Site {
+        rules: config.rules.clone(),
+        origins,
+        via: via.unwrap_or(HeaderValue::from_static("1.1 larder")),
+        server_name,
+        max_object: config.memory.max_object,
+        generation,
+    })
+}
+
+fn origin_settings(wanted: &config::Origin, demo: Option<SocketAddr>) -> origin::Settings {
+    let server = |server: &config::OriginServer| {
+        let url = match (&server.url, demo) {
+            (config::Upstream::Demo, Some(address)) => format!("http://{address}"),
+            (url, _) => url.to_string(),
+        };
+        let url = origin::ServerUrl::parse(&url).ok()?;
+        Some(origin::Server { url, weight: server.weight, backup: server.backup })
+    };
+    origin::Settings {
+        servers: wanted.servers.iter().filter_map(server).collect(),
+        balance: match wanted.balance {
+            config::Balance::RoundRobin => origin::Balance::RoundRobin,
+            config::Balance::LeastRequests => origin::Balance::LeastRequests,
+            config::Balance::HashKey => origin::Balance::HashKey,
+        },
+        host_header: match &wanted.host_header {
+            config::HostHeader::Preserve => origin::HostHeader::Preserve,
+            config::HostHeader::Server => origin::HostHeader::Server,
+            config::HostHeader::Literal(host) => origin::HostHeader::Literal(host.clone()),
+        },
+        connect_timeout: wanted.connect_timeout,
+        first_byte_timeout: wanted.first_byte_timeout,
+        between_bytes_timeout: wanted.between_bytes_timeout,
+        retries: wanted.retries,
+        max_connections: wanted.max_connections,
+        queue: origin::Queue { length: wanted.queue.length, wait: wanted.queue.wait },
+        http2: wanted.http2,
+        tls: origin::TlsSettings {
+            ca: wanted.tls.ca.clone(),
+            insecure: wanted.tls.insecure,
+            server_name: wanted.tls.server_name.clone(),
+            cert: wanted.tls.cert.clone(),
+            key: wanted.tls.key.clone(),
+        },
+        health: wanted.health.as_ref().map(|h| origin::Health {
+            path: h.path.clone(),
+            interval: h.interval,
+            timeout: h.timeout,
+            unhealthy_after: h.unhealthy_after,
+            healthy_after: h.healthy_after,
+        }),
+        breaker: wanted.breaker.as_ref().map(|b| origin::Breaker {
+            failures: b.failures,
+            window: b.window,
+            open_for: b.open_for,
+        }),
+        response_headers: wanted.limits.response_headers,
+        response_header_bytes: usize::try_from(wanted.limits.response_header_bytes).unwrap_or(usize::MAX),
+        ..origin::Settings::default()
+    }
+}
+
+fn settings(config: &Config, node_id: &str) -> normalise::Settings {
+    normalise::Settings {
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        server_name: config.server.name.to_string(),
+        node_id: node_id.to_owned(),
+        hosts: config.server.hosts.iter().map(|h| h.source().to_ascii_lowercase()).collect(),
+    }
+}
+
+/// Different for every process: tells a forwarding loop from two Larders in a row (RFC 8586).
+fn new_node_id() -> String {
+    format!("n{:016x}", fastrand::u64(..))
+}
+
+fn conn_settings(config: &Config) -> ConnSettings {
+    let l = &config.server.limits;
+    let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let limits = Limits {
+        request_header_bytes: bytes(l.request_header_bytes),
+        request_headers: l.request_headers,
+        url_bytes: bytes(l.url_bytes),
+        request_body: l.request_body,
+        header_read_timeout: l.header_read_timeout,
+        body_read_timeout: l.body_read_timeout,
+        idle_timeout: l.idle_timeout,
+        write_stall_timeout: l.write_stall_timeout,
+        connections: l.connections,
+        connections_per_address: l.connections_per_address,
+        h2_streams: l.h2_streams,
+        h2_resets: l.h2_resets,
+    };
+    ConnSettings { limits: Arc::new(limits), trusted: config.server.trusted_proxies.clone().into() }
+}
+
+fn gate(config: &Config) -> Gate {
+    let scope = |p: &config::Permission| match p {
+        config::Permission::Read => Scope::Read,
+        config::Permission::Purge => Scope::Purge,
+        config::Permission::Admin => Scope::Admin,
+    };
+    let token = |t: &config::Token| Token {
+        name: t.name.to_string(),
+        secret: t.secret.expose().to_owned(),
+        allow: t.allow.iter().map(scope).collect(),
+    };
+    Gate {
+        tokens: config.admin.tokens.iter().map(token).collect(),
+        address: config.admin.address.unwrap_or(([127, 0, 0, 1], 0).into()),
+    }
+}
+
+fn policy(wanted: config::Eviction) -> memory::Policy {
+    match wanted {
+        config::Eviction::TinyLfu => memory::Policy::TinyLfu,
+        config::Eviction::Lru => memory::Policy::Lru,
+    }
+}
+
+fn names(site: &Site) -> Vec<Arc<str>> {
+    site.rules.rules().map(|r| r.name.clone()).chain([Arc::from("none")]).collect()
+}
+
+fn origins(site: &Site) -> Vec<Arc<str>> {
+    site.origins.keys().cloned().collect()
+}
+
+fn metrics(site: &Site) -> Arc<Metrics> {
+    Metrics::new(&vocabulary(&names(site), &origins(site)))
+}
+
+/// Every word that can be a label, from the enums that own them.
+fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabulary<'a> {
+    static OUTCOMES: std::sync::LazyLock<Vec<&str>> =
+        std::sync::LazyLock::new(|| Kind::ALL.iter().map(|k| k.as_str()).collect());
+    static NOT_STORED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
+        let own = Refused::OWN.iter().map(|r| r.as_str());
+        NotStored::ALL.iter().map(|n| n.as_str()).chain(own).collect()
+    });
+    static STALE: std::sync::LazyLock<Vec<&str>> =
+        std::sync::LazyLock::new(|| StaleWhy::ALL.iter().map(|s| s.as_str()).collect());
+    static REFUSALS: std::sync::LazyLock<Vec<&str>> =
+        std::sync::LazyLock::new(|| Refusal::ALL.iter().map(|r| r.as_str()).collect());
+    Vocabulary {
+        outcomes: &OUTCOMES,
+        not_stored: &NOT_STORED,
+        stale: &STALE,
+        refusals: &REFUSALS,
+        rules,
+        origins,
+    }
+}

@@ -1,0 +1,33 @@
+//! `larder check`: every error and warning of a configuration at once.
+
+use super::{BAD_CONFIGURATION, ConfigArg, serve};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print the configuration with every default filled in, secrets blanked
+    #[arg(long)]
+    print: bool,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    match serve::load(args.config.config.as_deref(), None) {
+        Ok(loaded) => {
+            if !loaded.warnings.is_empty() {
+                eprint!("{}", loaded.warnings);
+            }
+            if args.print {
+                print!("{}", loaded.normalised);
+            } else {
+                println!("configuration ok");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(report) => {
+            eprint!("{report}");
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}

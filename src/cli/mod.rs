@@ -1,0 +1,59 @@
+//! The command line: one file per sub-command. Exit status: 0 ok, 1 failed, 2 usage, 64 bad configuration.
+
+mod check;
+mod demo_origin;
+mod schema;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A configuration that can't be used (BSD sysexits' EX_USAGE, as linkerd and others have it).
+pub const BAD_CONFIGURATION: u8 = 64;
+
+/// An HTTP reverse-proxy edge cache.
+#[derive(Debug, Parser)]
+#[command(name = "larder", version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy (the default)
+    Serve(serve::Args),
+    /// Validate a configuration: print every error at once, and warnings
+    Check(check::Args),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Run the sample origin that the default configuration uses, alone
+    DemoOrigin(demo_origin::Args),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigArg {
+    /// Configuration file [default: ./config.yaml, else built in]
+    #[arg(short, long, value_name = "FILE", env = "LARDER_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Schema => schema::run(),
+        Command::DemoOrigin(args) => demo_origin::run(&args),
+    }
+}
+
+/// One sentence on standard error.
+fn fail(status: u8, sentence: impl std::fmt::Display) -> ExitCode {
+    eprintln!("larder: {sentence}");
+    ExitCode::from(status)
+}
