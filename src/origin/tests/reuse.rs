@@ -196,6 +196,23 @@ async fn rfc_9112_9_3_an_answer_before_the_request_was_out_ends_the_connection()
 }
 
 #[tokio::test]
+async fn rfc_9112_9_3_a_request_that_is_out_of_our_hands_but_not_of_the_socket_is_not_out() {
+    let server = Scripted::new(|_, s| async move {
+        let mut peer = Peer::new(s);
+        peer.head().await;
+        peer.say(OK).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let origin = to(&server);
+    // One piece, far more than the socket's buffers hold: hyper has taken all of it at once.
+    let body = Full::new(Bytes::from(vec![0; 32 << 20])).map_err(|never| match never {}).boxed_unsync();
+    let answer = send(&origin, request("POST", "/", body), SendOptions::default()).await.unwrap();
+    assert_eq!(read(answer).await.unwrap(), "ok");
+    assert_eq!(origin.snapshot().idle, 0);
+}
+
+#[tokio::test]
 async fn a_body_dropped_in_the_middle_closes_its_connection() {
     let gone = Arc::new(Notify::new());
     let tell = Arc::clone(&gone);
