@@ -87,7 +87,7 @@ fn split(reference: &str) -> Option<Reference<'_>> {
 /// or empty is the scheme's. `None` for an authority that is none, or one with user information, which RFC 9110
 /// §4.2.4 tells recipients to treat as an error.
 fn host_and_port(scheme: &str, authority: &str) -> Option<(String, Option<u16>)> {
-    if authority.contains(['@', '\\']) {
+    if authority.contains('@') {
         return None;
     }
     // The colons of an IPv6 address are inside its brackets.

@@ -147,7 +147,6 @@ fn standards_8_8_many_ranges_are_answered_whole() {
     assert_eq!(of(&format!("bytes={}", vec!["0-"; 1400].join(",")), 1000), Selected::Whole);
 }
 
-// Needs date::parse (the dated rows).
 #[test]
 fn rfc9110_13_1_5_if_range() {
     const LM: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
