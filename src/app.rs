@@ -4,7 +4,8 @@
 use crate::admin::access::{Gate, Scope, Token};
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
+use crate::engine::rules::RuleSet;
 use crate::engine::draft::Refused;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
@@ -72,47 +73,49 @@ pub struct Running {
 /// # Errors
 /// A port that is taken, a certificate that can't be read, an origin that can't be built.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+    let Config { server, admin, origins, memory, log, rules, .. } = config;
     let mut background = JoinSet::new();
-    let demo = start_demo(&config, &clock, &mut background).await?;
-    let site = site(&config, &clock, demo, 1)?;
+    let demo = start_demo(&origins, &clock, &mut background).await?;
+    let site = site(&server, &origins, memory.max_object, rules, &clock, demo, 1)?;
     let metrics = metrics(&site);
-    let memory = Memory::new(config.memory.capacity, policy(config.memory.policy));
+    let memory = Memory::new(memory.capacity, policy(memory.policy));
     let purges = Arc::new(PurgeLog::alone(PurgeLimits::default()));
     let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), site);
     let service = Arc::new(Service {
         engine: engine.clone(),
-        settings: ArcSwap::from_pointee(settings(&config, &new_node_id())),
-        log: access_log(&config)?,
+        settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
+        log: access_log(log.access)?,
         metrics,
         clock: clock.clone(),
     });
     let tracker = ConnTracker::default();
-    let connections = Arc::new(ArcSwap::from_pointee(conn_settings(&config)));
+    let connections = Arc::new(ArcSwap::from_pointee(conn_settings(&server)));
     let (drain, draining) = watch::channel(false);
     let mut listeners = JoinSet::new();
     let mut public = Vec::new();
-    for wanted in &config.server.listen {
-        let listener = open(wanted, &config, &draining, &mut background)?;
+    for wanted in &server.listen {
+        let listener = open(wanted, server.proxy_protocol, &draining, &mut background)?;
         public.push(listener.socket.local_addr().unwrap_or(wanted.address));
         let run = listener::run(
             listener,
             Arc::new(service.clone()),
             connections.clone(),
             draining.clone(),
-            config.server.shutdown_grace,
+            server.shutdown_grace,
             tracker.clone(),
         );
         listeners.spawn(run);
     }
+    let address = admin.address;
     let admin = Arc::new(Admin {
         engine,
-        gate: ArcSwap::from_pointee(gate(&config)),
+        gate: ArcSwap::from_pointee(gate(&admin)),
         draining: false.into(),
         started: clock.now(),
         connections: Box::new(tracker.clone()),
     });
     let (stop_admin, stopped) = watch::channel(false);
-    let admin_address = start_admin(&config, &admin, stopped, &mut background).await?;
+    let admin_address = start_admin(address, &admin, stopped, &mut background).await?;
     Ok(Running {
         service,
         admin,
@@ -148,23 +151,26 @@ impl Running {
     ///
     /// # Errors
     /// As [`start`]; everything stays as it was then.
-    pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
+    pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
+        let Config { server, admin, origins, memory, rules, .. } = config;
         let generation = self.engine().site().generation + 1;
         let clock = &self.service.clock;
-        let site = site(config, clock, self.demo, generation)?;
-        self.service.metrics.announce(&vocabulary(&names(&site), &origins(&site)));
-        self.connections.store(Arc::new(conn_settings(config)));
-        self.admin.gate.store(Arc::new(gate(config)));
+        let site = site(&server, &origins, memory.max_object, rules, clock, self.demo, generation)?;
+        self.service.metrics.announce(&vocabulary(&rule_names(&site), &origin_names(&site)));
+        self.connections.store(Arc::new(conn_settings(&server)));
+        self.admin.gate.store(Arc::new(gate(&admin)));
         let node_id = self.service.settings.load().node_id.clone();
-        self.service.settings.store(Arc::new(settings(config, &node_id)));
+        self.service.settings.store(Arc::new(settings(&server, &node_id)));
         self.engine().reload(site);
         let mut kept = Vec::new();
-        if self.engine().memory.capacity() != config.memory.capacity {
+        if self.engine().memory.capacity() != memory.capacity {
             kept.push("memory.capacity");
         }
-        let addresses: Vec<_> = config.server.listen.iter().map(|l| l.address).collect();
-        let same = |(running, wanted): (&SocketAddr, &SocketAddr)| wanted.port() == 0 || running == wanted;
-        if addresses.len() != self.public.len() || !self.public.iter().zip(&addresses).all(same) {
+        let same = |(running, wanted): (&SocketAddr, &server::Listener)| {
+            wanted.address.port() == 0 || *running == wanted.address
+        };
+        let listen = &server.listen;
+        if listen.len() != self.public.len() || !self.public.iter().zip(listen).all(same) {
             kept.push("server.listen");
         }
         Ok(kept)
@@ -193,12 +199,14 @@ impl Connections for ConnTracker {
     }
 }
 
+type Origins = [(Arc<str>, wanted::Origin)];
+
 async fn start_demo(
-    config: &Config,
+    origins: &Origins,
     clock: &Clock,
     background: &mut JoinSet<()>,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let wanted = config.origins.values().flat_map(|o| &o.servers).any(|s| s.url == config::Upstream::Demo);
+    let wanted = origins.iter().flat_map(|(_, o)| &o.servers).any(|s| s.url == config::net::Upstream::Demo);
     if !wanted {
         return Ok(None);
     }
@@ -214,8 +222,8 @@ async fn start_demo(
 }
 
 fn open(
-    wanted: &config::Listener,
-    config: &Config,
+    wanted: &server::Listener,
+    proxy_protocol: bool,
     draining: &watch::Receiver<bool>,
     background: &mut JoinSet<()>,
 ) -> Result<Listener, StartError> {
@@ -230,17 +238,17 @@ fn open(
     };
     let socket =
         listener::bind(wanted.address, false).map_err(|e| StartError::Listen(wanted.address, e))?;
-    let proxy_protocol = wanted.proxy_protocol.unwrap_or(config.server.proxy_protocol);
+    let proxy_protocol = wanted.proxy_protocol.unwrap_or(proxy_protocol);
     Ok(Listener { socket, tls, proxy_protocol })
 }
 
 async fn start_admin(
-    config: &Config,
+    address: Option<SocketAddr>,
     admin: &Arc<Admin>,
     mut stopped: watch::Receiver<bool>,
     background: &mut JoinSet<()>,
 ) -> Result<Option<SocketAddr>, StartError> {
-    let Some(address) = config.admin.address else { return Ok(None) };
+    let Some(address) = address else { return Ok(None) };
     let socket = TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))?;
     let bound = socket.local_addr().map_err(|e| StartError::Listen(address, e))?;
     let router = admin::router(admin.clone());
@@ -255,101 +263,104 @@ async fn start_admin(
     Ok(Some(bound))
 }
 
-fn access_log(config: &Config) -> Result<AccessLog, StartError> {
-    let format = match config.log.access {
-        config::AccessLogFormat::Off => return Ok(AccessLog::off()),
-        config::AccessLogFormat::Json => Format::Json,
-        config::AccessLogFormat::Text => Format::Text,
+fn access_log(wanted: telemetry::AccessLog) -> Result<AccessLog, StartError> {
+    let format = match wanted {
+        telemetry::AccessLog::Off => return Ok(AccessLog::off()),
+        telemetry::AccessLog::Json => Format::Json,
+        telemetry::AccessLog::Text => Format::Text,
     };
     AccessLog::start(format, std::io::stdout()).map_err(StartError::Log)
 }
 
 /// The part of a configuration that requests need.
 fn site(
-    config: &Config,
+    server: &server::Server,
+    wanted: &Origins,
+    max_object: u64,
+    rules: RuleSet,
     clock: &Clock,
     demo: Option<SocketAddr>,
     generation: u64,
 ) -> Result<Site, StartError> {
     let mut origins = HashMap::new();
-    for (name, wanted) in &config.origins {
+    for (name, wanted) in wanted {
         let settings = origin_settings(wanted, demo);
         let origin = Origin::new(name, settings, clock.clone())
             .map_err(|e| StartError::Origin(name.to_string(), e.to_string()))?;
         origin.start();
         origins.insert(name.clone(), origin);
     }
-    let server_name = config.server.name.to_string();
+    let server_name = server.name.to_string();
     let via = HeaderValue::try_from(format!("1.1 {server_name}"));
     Ok(Site {
-        rules: config.rules.clone(),
+        rules,
         origins,
         via: via.unwrap_or(HeaderValue::from_static("1.1 larder")),
         server_name,
-        max_object: config.memory.max_object,
+        max_object,
         generation,
     })
 }
 
-fn origin_settings(wanted: &config::Origin, demo: Option<SocketAddr>) -> origin::Settings {
-    let server = |server: &config::OriginServer| {
+fn origin_settings(wanted: &wanted::Origin, demo: Option<SocketAddr>) -> origin::settings::Settings {
+    let server = |server: &wanted::Server| {
         let url = match (&server.url, demo) {
-            (config::Upstream::Demo, Some(address)) => format!("http://{address}"),
+            (config::net::Upstream::Demo, Some(address)) => format!("http://{address}"),
             (url, _) => url.to_string(),
         };
-        let url = origin::ServerUrl::parse(&url).ok()?;
-        Some(origin::Server { url, weight: server.weight, backup: server.backup })
+        let url = origin::settings::ServerUrl::parse(&url).ok()?;
+        Some(origin::settings::Server { url, weight: server.weight, backup: server.backup })
     };
-    origin::Settings {
+    origin::settings::Settings {
         servers: wanted.servers.iter().filter_map(server).collect(),
         balance: match wanted.balance {
-            config::Balance::RoundRobin => origin::Balance::RoundRobin,
-            config::Balance::LeastRequests => origin::Balance::LeastRequests,
-            config::Balance::HashKey => origin::Balance::HashKey,
+            wanted::Balance::RoundRobin => origin::settings::Balance::RoundRobin,
+            wanted::Balance::LeastRequests => origin::settings::Balance::LeastRequests,
+            wanted::Balance::HashKey => origin::settings::Balance::HashKey,
         },
         host_header: match &wanted.host_header {
-            config::HostHeader::Preserve => origin::HostHeader::Preserve,
-            config::HostHeader::Server => origin::HostHeader::Server,
-            config::HostHeader::Literal(host) => origin::HostHeader::Literal(host.clone()),
+            config::net::HostHeader::Preserve => origin::settings::HostHeader::Preserve,
+            config::net::HostHeader::Server => origin::settings::HostHeader::Server,
+            config::net::HostHeader::Literal(host) => origin::settings::HostHeader::Literal(host.clone()),
         },
         connect_timeout: wanted.connect_timeout,
         first_byte_timeout: wanted.first_byte_timeout,
         between_bytes_timeout: wanted.between_bytes_timeout,
         retries: wanted.retries,
         max_connections: wanted.max_connections,
-        queue: origin::Queue { length: wanted.queue.length, wait: wanted.queue.wait },
+        queue: origin::settings::Queue { length: wanted.queue.length, wait: wanted.queue.wait },
         http2: wanted.http2,
-        tls: origin::TlsSettings {
+        tls: origin::settings::TlsSettings {
             ca: wanted.tls.ca.clone(),
             insecure: wanted.tls.insecure,
             server_name: wanted.tls.server_name.clone(),
             cert: wanted.tls.cert.clone(),
             key: wanted.tls.key.clone(),
         },
-        health: wanted.health.as_ref().map(|h| origin::Health {
+        health: wanted.health.as_ref().map(|h| origin::settings::Health {
             path: h.path.clone(),
             interval: h.interval,
             timeout: h.timeout,
             unhealthy_after: h.unhealthy_after,
             healthy_after: h.healthy_after,
         }),
-        breaker: wanted.breaker.as_ref().map(|b| origin::Breaker {
+        breaker: wanted.breaker.as_ref().map(|b| origin::settings::Breaker {
             failures: b.failures,
             window: b.window,
             open_for: b.open_for,
         }),
         response_headers: wanted.limits.response_headers,
         response_header_bytes: usize::try_from(wanted.limits.response_header_bytes).unwrap_or(usize::MAX),
-        ..origin::Settings::default()
+        ..origin::settings::Settings::default()
     }
 }
 
-fn settings(config: &Config, node_id: &str) -> normalise::Settings {
+fn settings(server: &server::Server, node_id: &str) -> normalise::Settings {
     normalise::Settings {
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        server_name: config.server.name.to_string(),
+        trusted_proxies: server.trusted_proxies.clone(),
+        server_name: server.name.to_string(),
         node_id: node_id.to_owned(),
-        hosts: config.server.hosts.iter().map(|h| h.source().to_ascii_lowercase()).collect(),
+        hosts: server.hosts.iter().map(|h| h.source().to_ascii_lowercase()).collect(),
     }
 }
 
@@ -358,8 +369,8 @@ fn new_node_id() -> String {
     format!("n{:016x}", fastrand::u64(..))
 }
 
-fn conn_settings(config: &Config) -> ConnSettings {
-    let l = &config.server.limits;
+fn conn_settings(server: &server::Server) -> ConnSettings {
+    let l = &server.limits;
     let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let limits = Limits {
         request_header_bytes: bytes(l.request_header_bytes),
@@ -375,43 +386,43 @@ fn conn_settings(config: &Config) -> ConnSettings {
         h2_streams: l.h2_streams,
         h2_resets: l.h2_resets,
     };
-    ConnSettings { limits: Arc::new(limits), trusted: config.server.trusted_proxies.clone().into() }
+    ConnSettings { limits: Arc::new(limits), trusted: server.trusted_proxies.clone().into() }
 }
 
-fn gate(config: &Config) -> Gate {
-    let scope = |p: &config::Permission| match p {
-        config::Permission::Read => Scope::Read,
-        config::Permission::Purge => Scope::Purge,
-        config::Permission::Admin => Scope::Admin,
+fn gate(admin: &server::Admin) -> Gate {
+    let scope = |p: &server::Permission| match p {
+        server::Permission::Read => Scope::Read,
+        server::Permission::Purge => Scope::Purge,
+        server::Permission::Admin => Scope::Admin,
     };
-    let token = |t: &config::Token| Token {
+    let token = |t: &server::Token| Token {
         name: t.name.to_string(),
         secret: t.secret.expose().to_owned(),
         allow: t.allow.iter().map(scope).collect(),
     };
     Gate {
-        tokens: config.admin.tokens.iter().map(token).collect(),
-        address: config.admin.address.unwrap_or(([127, 0, 0, 1], 0).into()),
+        tokens: admin.tokens.iter().map(token).collect(),
+        address: admin.address.unwrap_or(([127, 0, 0, 1], 0).into()),
     }
 }
 
-fn policy(wanted: config::Eviction) -> memory::Policy {
+fn policy(wanted: storage::Eviction) -> memory::Policy {
     match wanted {
-        config::Eviction::TinyLfu => memory::Policy::TinyLfu,
-        config::Eviction::Lru => memory::Policy::Lru,
+        storage::Eviction::TinyLfu => memory::Policy::TinyLfu,
+        storage::Eviction::Lru => memory::Policy::Lru,
     }
 }
 
-fn names(site: &Site) -> Vec<Arc<str>> {
+fn rule_names(site: &Site) -> Vec<Arc<str>> {
     site.rules.rules().map(|r| r.name.clone()).chain([Arc::from("none")]).collect()
 }
 
-fn origins(site: &Site) -> Vec<Arc<str>> {
+fn origin_names(site: &Site) -> Vec<Arc<str>> {
     site.origins.keys().cloned().collect()
 }
 
 fn metrics(site: &Site) -> Arc<Metrics> {
-    Metrics::new(&vocabulary(&names(site), &origins(site)))
+    Metrics::new(&vocabulary(&rule_names(site), &origin_names(site)))
 }
 
 /// Every word that can be a label, from the enums that own them.

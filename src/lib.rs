@@ -1,10 +1,13 @@
 //! Larder: an HTTP reverse-proxy edge cache. See `docs/ARCHITECTURE.md` for the house and its rules.
 
 pub mod admin;
+pub mod app;
 pub mod body;
+pub mod cli;
 pub mod clock;
-pub mod engine;
+pub mod config;
 pub mod demo;
+pub mod engine;
 pub mod front;
 pub mod interim;
 pub mod observe;

@@ -3,7 +3,10 @@
 use super::{BAD_CONFIGURATION, ConfigArg, fail};
 use crate::app::{self, Running};
 use crate::clock::Clock;
-use crate::config::{self, Config, Level, Loaded, Report};
+use crate::config::report::Report;
+use crate::config::server::Listener;
+use crate::config::telemetry::Level;
+use crate::config::{self, Config, Loaded};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,15 +51,17 @@ pub(super) fn load(file: Option<&Path>, origin: Option<&str>) -> Result<Loaded, 
 }
 
 impl Args {
-    fn load(&self) -> Result<Loaded, Report> {
-        let mut loaded = load(self.config.config.as_deref(), self.origin.as_deref())?;
+    /// The configuration with the arguments' changes, or what is wrong with it, ready to print.
+    fn load(&self) -> Result<Loaded, String> {
+        let mut loaded =
+            load(self.config.config.as_deref(), self.origin.as_deref()).map_err(|r| r.to_string())?;
         if let Some(address) = self.listen {
-            loaded.config.server.listen = vec![config::Listener::on(address)];
+            loaded.config.server.listen = vec![Listener::on(address)];
         }
         if let Some(AdminArg(address)) = self.admin {
             loaded.config.admin.address = address;
             if loaded.config.admin.is_exposed() {
-                return Err(Report::exposed_admin());
+                return Err("error: --admin is not on this machine, and no `admin.tokens` are set\n".into());
             }
         }
         Ok(loaded)
@@ -66,8 +71,8 @@ impl Args {
 pub fn run(args: Args) -> ExitCode {
     let loaded = match args.load() {
         Ok(loaded) => loaded,
-        Err(report) => {
-            eprint!("{report}");
+        Err(errors) => {
+            eprint!("{errors}");
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
@@ -136,7 +141,7 @@ fn announce(running: &Running, tls: &[bool]) {
 /// A bad file is refused, and what runs stays.
 fn reload(args: &Args, running: &Running) {
     match args.load() {
-        Ok(loaded) => match running.reload(&loaded.config) {
+        Ok(loaded) => match running.reload(loaded.config) {
             Ok(kept) => {
                 tracing::info!("configuration reloaded");
                 for field in kept {
@@ -145,6 +150,6 @@ fn reload(args: &Args, running: &Running) {
             }
             Err(error) => tracing::error!(%error, "configuration not reloaded"),
         },
-        Err(report) => tracing::error!("configuration not reloaded:\n{report}"),
+        Err(errors) => tracing::error!("configuration not reloaded:\n{errors}"),
     }
 }

@@ -26,11 +26,11 @@ use crate::store::entry::Meta;
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key, Resource};
 use crate::time::Now;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::RANGE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -139,12 +139,13 @@ async fn keyed_body(incoming: &mut Incoming, policy: &Policy) -> Result<Option<B
         Some(length) if length <= max => {}
         _ => return Ok(None),
     }
-    let body = std::mem::replace(&mut incoming.body, crate::body::empty_in());
-    let limit = usize::try_from(max).unwrap_or(usize::MAX);
-    match Limited::new(body, limit).collect().await {
-        Ok(all) => Ok(Some(all.to_bytes())),
-        Err(_) => Err(Failure::RequestBody),
+    let mut body = std::mem::replace(&mut incoming.body, crate::body::empty_in());
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::RequestBody)?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |d| d));
     }
+    Ok(Some(bytes.freeze()))
 }
 
 impl Ask {

@@ -167,6 +167,21 @@ pub enum NotStored {
 }
 
 impl NotStored {
+    pub const ALL: [Self; 12] = [
+        Self::Method,
+        Self::RequestNoStore,
+        Self::NoStore,
+        Self::Private,
+        Self::Authorization,
+        Self::SetCookie,
+        Self::VaryStar,
+        Self::Status,
+        Self::NotUnderstood,
+        Self::ErrorStatus,
+        Self::NoLifetime,
+        Self::NoValidator,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Method => "method",

@@ -1,0 +1,423 @@
+//! Between the connections and the engine: normalises requests, turns failures into responses, counts and logs
+//! every answer once its last byte has left (or its client has gone).
+
+use crate::body::{BoxError, InBody, OutBody};
+use crate::clock::Clock;
+use crate::engine::fast::{self, FastHit, Plain};
+use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::request::{Incoming, Raw};
+use crate::engine::{Engine, Failure};
+use crate::front::handler::{Conn, FastAnswer, FastRequest, Handler};
+use crate::front::normalise::{self, Normal};
+use crate::front::refusal::{self, Refusal};
+use crate::front::request_id::new_request_id;
+use crate::front::tunnel;
+use crate::body::Chunks;
+use crate::interim::InterimSender;
+use crate::observe::access::timestamp;
+use crate::observe::{AccessLog, Metrics, Record};
+use crate::time::Now;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::upgrade::OnUpgrade;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// What connections hand their requests to. One per process.
+#[derive(Debug)]
+pub struct Service {
+    pub engine: Arc<Engine>,
+    pub settings: ArcSwap<normalise::Settings>,
+    pub log: AccessLog,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+}
+
+/// What the log says of a request itself, gathered before the request is taken apart.
+#[derive(Debug, Clone)]
+struct Line {
+    started: Now,
+    request_id: String,
+    client: IpAddr,
+    method: Method,
+    scheme: &'static str,
+    host: String,
+    path: String,
+    query: Option<String>,
+    protocol: &'static str,
+    user_agent: Option<String>,
+}
+
+impl Service {
+    fn settings(&self) -> Arc<normalise::Settings> {
+        self.settings.load_full()
+    }
+
+    /// A response that this proxy makes: counted, logged, never stored.
+    fn refuse(&self, refusal: Refusal, request_id: &str) -> Response<OutBody> {
+        self.metrics.refused(refusal.as_str());
+        refusal::response(refusal, &self.settings().server_name, request_id, false)
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        request: Request<InBody>,
+        conn: Arc<Conn>,
+        interim: InterimSender,
+    ) -> Response<OutBody> {
+        let started = self.clock.now();
+        let settings = self.settings();
+        let (mut parts, body) = request.into_parts();
+        let upgrade = parts.extensions.remove::<OnUpgrade>();
+        let raw = raw(&parts, &conn);
+        let mut line = Line::early(&parts, &conn, started);
+        let normal = match normalise::normalise(parts, &conn, &settings) {
+            Ok(normal) => normal,
+            Err(refusal) => {
+                let response = self.refuse(refusal, &line.request_id);
+                let outcome = Outcome::new(Kind::Error, refusal.as_str(), &unmatched());
+                return self.finish(response, outcome, line);
+            }
+        };
+        line.complete(&normal);
+        if normal.max_forwards == Some(0) {
+            let outcome = Outcome::new(Kind::Pass, "max-forwards", &unmatched());
+            return self.finish(options_here(), outcome, line);
+        }
+        let raw = raw.filter(|_| !normal.trusted_peer);
+        let incoming = incoming(normal, body, interim, raw);
+        let (answered, outcome) = self.engine.handle(incoming).await;
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(failure) => self.refuse(from_failure(failure), &line.request_id),
+        };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            tunnel::join(upgrade, &mut response);
+        }
+        self.finish(response, outcome, line)
+    }
+
+    /// Wraps the body so that the answer is logged when it is over.
+    fn finish(self: Arc<Self>, response: Response<OutBody>, outcome: Outcome, line: Line) -> Response<OutBody> {
+        let (parts, body) = response.into_parts();
+        let end = End { service: self, outcome, line, status: parts.status.as_u16(), bytes: 0 };
+        Response::from_parts(parts, OutBody::stream(Counted { body, end }))
+    }
+
+    fn record(&self, outcome: &Outcome, took: std::time::Duration, bytes: u64) {
+        self.metrics.request(&outcome.rule, outcome.kind.as_str(), took, bytes);
+        if outcome.kind == Kind::Stale {
+            self.metrics.stale(outcome.reason);
+        }
+        if let (Some(_), Some(age)) = (outcome.tier, outcome.age) {
+            self.metrics.served_from_store(age);
+        }
+    }
+
+    fn write_line(&self, outcome: &Outcome, line: &Line, status: u16, bytes: u64, took: std::time::Duration) {
+        if !self.log.is_on() {
+            return;
+        }
+        let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let logged = self.log.log(Record {
+            time: timestamp(line.started.wall),
+            request_id: line.request_id.clone(),
+            client: line.client,
+            method: line.method.to_string(),
+            scheme: line.scheme,
+            host: line.host.clone(),
+            path: line.path.clone(),
+            query: line.query.clone(),
+            protocol: line.protocol,
+            status,
+            outcome: outcome.kind.as_str(),
+            reason: outcome.reason,
+            rule: outcome.rule.clone(),
+            tier: outcome.tier,
+            age_s: outcome.age.map(|a| a.as_secs()),
+            ttl_s: outcome.ttl,
+            bytes,
+            duration_ms: ms(took),
+            origin_ms: outcome.origin_time.map(ms),
+            user_agent: line.user_agent.clone(),
+        });
+        if !logged {
+            self.metrics.log_dropped();
+        }
+    }
+}
+
+/// Rule name of what never reached the rules.
+fn unmatched() -> Arc<str> {
+    Arc::from("none")
+}
+
+fn incoming(normal: Normal, body: InBody, interim: InterimSender, raw: Option<Raw>) -> Incoming {
+    Incoming {
+        method: normal.method,
+        scheme: normal.scheme.as_str(),
+        host: normal.host,
+        path: normal.path,
+        query: normal.query,
+        headers: normal.headers,
+        body,
+        client: normal.client,
+        request_id: normal.request_id,
+        connection_named_end_to_end: normal.connection_named_end_to_end,
+        upgrade: normal.upgrade,
+        interim,
+        raw,
+    }
+}
+
+/// Host and target as an HTTP/1 client sent them; only origin-form requests take the fast lane.
+fn raw(parts: &http::request::Parts, conn: &Conn) -> Option<Raw> {
+    if parts.version != Version::HTTP_11 || parts.uri.authority().is_some() {
+        return None;
+    }
+    let host = parts.headers.get(HOST)?.as_bytes();
+    let target = parts.uri.path_and_query()?.as_str().as_bytes();
+    Some(Raw { tls: conn.tls, host: host.into(), target: target.into() })
+}
+
+/// RFC 9110 §7.6.2: `OPTIONS` with `Max-Forwards: 0` is answered by whoever holds it.
+fn options_here() -> Response<OutBody> {
+    let mut response = Response::new(OutBody::Empty);
+    let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    response.headers_mut().insert(ALLOW, allow);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response
+}
+
+/// The engine's failures in the words of [`Refusal`].
+fn from_failure(failure: Failure) -> Refusal {
+    match failure {
+        Failure::OnlyIfCached => Refusal::OnlyIfCached,
+        Failure::Origin(failure) => Refusal::from_origin(failure),
+        Failure::RequestBody => Refusal::BodyBroken,
+        Failure::Internal => Refusal::Internal,
+    }
+}
+
+impl Line {
+    fn early(parts: &http::request::Parts, conn: &Conn, started: Now) -> Self {
+        Self {
+            started,
+            request_id: new_request_id(),
+            client: conn.peer.ip(),
+            method: parts.method.clone(),
+            scheme: if conn.tls { "https" } else { "http" },
+            host: String::new(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().map(str::to_owned),
+            protocol: protocol(parts.version),
+            user_agent: parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned),
+        }
+    }
+
+    fn complete(&mut self, normal: &Normal) {
+        self.request_id.clone_from(&normal.request_id);
+        self.client = normal.client;
+        self.scheme = normal.scheme.as_str();
+        self.host.clone_from(&normal.host);
+        self.path.clone_from(&normal.path);
+        self.query.clone_from(&normal.query);
+    }
+}
+
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// Logs when dropped: at the body's end, or when the client is gone.
+#[derive(Debug)]
+struct End {
+    service: Arc<Service>,
+    outcome: Outcome,
+    line: Line,
+    status: u16,
+    bytes: u64,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let took = self.service.clock.now().mono.since(self.line.started.mono);
+        self.service.record(&self.outcome, took, self.bytes);
+        self.service.write_line(&self.outcome, &self.line, self.status, self.bytes, took);
+    }
+}
+
+/// A body that counts what it hands out.
+struct Counted {
+    body: OutBody,
+    end: End,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            this.end.bytes += data.len() as u64;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What a fast answer leaves for the log.
+#[derive(Debug)]
+pub struct FastRecord {
+    hit: FastHit,
+    started: Now,
+    line: Option<Line>,
+}
+
+impl Handler for Arc<Service> {
+    type Record = FastRecord;
+
+    fn handle(
+        &self,
+        request: Request<InBody>,
+        conn: Arc<Conn>,
+        interim: InterimSender,
+    ) -> impl Future<Output = Response<OutBody>> + Send + 'static {
+        self.clone().serve(request, conn, interim)
+    }
+
+    fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastAnswer<FastRecord>> {
+        let settings = self.settings.load();
+        if forwards(request) && normalise::forwarded::contains(&settings.trusted_proxies, conn.peer.ip()) {
+            return None; // its forwarding fields may change scheme and host
+        }
+        let now = self.clock.now();
+        let plain = Plain { tls: conn.tls, host: request.host, target: request.target };
+        let hit = self.engine.fast_hit(&plain, |name| values(request, name), now)?;
+        fast::complete(&hit, &settings.server_name, out);
+        let body = if request.head {
+            Chunks::new(Arc::from([]))
+        } else {
+            Chunks::new(hit.entry.body.clone())
+        };
+        let line = self.log.is_on().then(|| fast_line(request, conn, now));
+        Some(FastAnswer { body, record: FastRecord { hit, started: now, line } })
+    }
+
+    fn fast_sent(&self, record: FastRecord, _: &Conn, bytes: u64) {
+        let mut outcome = Outcome::new(Kind::Hit, "", &record.hit.policy.rule);
+        outcome.tier = Some("memory");
+        outcome.age = Some(record.hit.age);
+        outcome.ttl = Some(record.hit.ttl);
+        let took = self.clock.now().mono.since(record.started.mono);
+        self.record(&outcome, took, bytes);
+        if let Some(line) = &record.line {
+            self.write_line(&outcome, line, record.hit.entry.meta.status.as_u16(), bytes, took);
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, conn: &Conn) -> Bytes {
+        let response = self.refuse_message(refusal, conn, "HTTP/1.1", true);
+        refusal::encode_http1(&response, self.clock.now().wall)
+    }
+
+    fn refused_response(&self, refusal: Refusal, conn: &Conn) -> Response<OutBody> {
+        self.refuse_message(refusal, conn, "HTTP/2", false)
+    }
+
+    fn now(&self) -> Now {
+        self.clock.now()
+    }
+}
+
+impl Service {
+    /// A message that never became a request.
+    fn refuse_message(
+        &self,
+        refusal: Refusal,
+        conn: &Conn,
+        protocol: &'static str,
+        close: bool,
+    ) -> Response<OutBody> {
+        let now = self.clock.now();
+        let line = Line {
+            started: now,
+            request_id: new_request_id(),
+            client: conn.peer.ip(),
+            method: Method::from_bytes(b"-").unwrap_or_default(),
+            scheme: if conn.tls { "https" } else { "http" },
+            host: String::new(),
+            path: String::new(),
+            query: None,
+            protocol,
+            user_agent: None,
+        };
+        self.metrics.refused(refusal.as_str());
+        let response = refusal::response(refusal, &self.settings().server_name, &line.request_id, close);
+        let outcome = Outcome::new(Kind::Error, refusal.as_str(), &unmatched());
+        let status = response.status().as_u16();
+        self.record(&outcome, std::time::Duration::ZERO, 0);
+        self.write_line(&outcome, &line, status, 0, std::time::Duration::ZERO);
+        response
+    }
+}
+
+/// Whether a request carries fields that a trusted proxy uses to say what the client asked for.
+fn forwards(request: &FastRequest<'_>) -> bool {
+    request.headers.iter().any(|h| {
+        let name = h.name.as_bytes();
+        name.len() >= 9
+            && (name.get(..12).is_some_and(|n| n.eq_ignore_ascii_case(b"x-forwarded-"))
+                || name.eq_ignore_ascii_case(b"forwarded"))
+    })
+}
+
+fn values<'h>(request: &FastRequest<'h>, name: &HeaderName) -> Vec<&'h [u8]> {
+    let same = |h: &&httparse::Header<'h>| h.name.eq_ignore_ascii_case(name.as_str());
+    request.headers.iter().filter(same).map(|h| h.value).collect()
+}
+
+fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now) -> Line {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let target = text(request.target);
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+        None => (target, None),
+    };
+    let agent = values(request, &USER_AGENT).first().map(|v| text(v));
+    Line {
+        started,
+        request_id: new_request_id(),
+        client: conn.peer.ip(),
+        method: if request.head { Method::HEAD } else { Method::GET },
+        scheme: if conn.tls { "https" } else { "http" },
+        host: text(request.host).to_ascii_lowercase(),
+        path,
+        query,
+        protocol: "HTTP/1.1",
+        user_agent: agent,
+    }
+}
