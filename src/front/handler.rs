@@ -2,6 +2,7 @@
 
 use crate::body::{Chunks, InBody, OutBody};
 use crate::interim::InterimSender;
+use crate::time::Now;
 use bytes::Bytes;
 use http::{Request, Response};
 use std::future::Future;
@@ -102,7 +103,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A plain hit, if this request is one: appends a complete HTTP/1.1 response head to `out`, from the
     /// status line to and including the empty line, without `Connection`. `None` leaves `out` as it was.
-    fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastAnswer<Self::Record>>;
+    fn fast(
+        &self,
+        request: &FastRequest<'_>,
+        conn: &Conn,
+        out: &mut Vec<u8>,
+    ) -> Option<FastAnswer<Self::Record>>;
 
     /// A fast answer has left (or the client went away after `bytes`).
     fn fast_sent(&self, record: Self::Record, conn: &Conn, bytes: u64);
@@ -110,4 +116,11 @@ pub trait Handler: Send + Sync + 'static {
     /// The connection refused a message before it became a request (malformed, over a limit, timed out):
     /// returns the complete HTTP/1.1 response to send before closing; counts and logs it.
     fn refused(&self, refusal: super::refusal::Refusal, conn: &Conn) -> Bytes;
+
+    /// The same for HTTP/2, where a refusal is a response on a stream: counts and logs it, returns the
+    /// response. The connection goes on.
+    fn refused_response(&self, refusal: super::refusal::Refusal, conn: &Conn) -> Response<OutBody>;
+
+    /// The time, of the one clock; for a `Date` that is missing (RFC 9110 §6.6.1).
+    fn now(&self) -> Now;
 }
