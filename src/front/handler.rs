@@ -2,6 +2,7 @@
 
 use crate::body::{Chunks, InBody, OutBody};
 use crate::interim::InterimSender;
+use crate::time::Now;
 use bytes::Bytes;
 use http::{Request, Response};
 use std::future::Future;
@@ -115,4 +116,11 @@ pub trait Handler: Send + Sync + 'static {
     /// The connection refused a message before it became a request (malformed, over a limit, timed out):
     /// returns the complete HTTP/1.1 response to send before closing; counts and logs it.
     fn refused(&self, refusal: super::refusal::Refusal, conn: &Conn) -> Bytes;
+
+    /// The same for HTTP/2, where a refusal is a response on a stream: counts and logs it, returns the
+    /// response. The connection goes on.
+    fn refused_response(&self, refusal: super::refusal::Refusal, conn: &Conn) -> Response<OutBody>;
+
+    /// The time, of the one clock; for a `Date` that is missing (RFC 9110 §6.6.1).
+    fn now(&self) -> Now;
 }

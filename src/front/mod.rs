@@ -3,4 +3,15 @@
 //! decides what is cached: that is behind [`handler::Handler`].
 
 pub mod handler;
+pub mod http1;
+pub mod http2;
+pub mod listener;
+pub mod normalise;
+pub mod prefixed;
+pub mod proxy_protocol;
 pub mod refusal;
+pub mod tls;
+pub mod tracker;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,443 @@
+//! From a request as a client sent it to the one form that is matched, keyed and forwarded.
+//!
+//! A cache is poisoned where what is keyed differs from what the origin acts on. So everything that could
+//! make an origin answer differently is settled here, before any decision: which host, which scheme, which
+//! client, and which fields a client may not set at all. Pure but for the random request id.
+//!
+//! The order matters. `Connection` is obeyed first, on the client's own message (RFC 9110 §7.6.1), and our
+//! fields are added afterwards, so that `Connection: X-Forwarded-For` cannot remove what we say.
+//!
+//! * Host and absolute-form: RFC 9112 §3.2, RFC 9113 §8.3.1; scheme: RFC 9110 §7.4; 421: RFC 9110 §15.5.20
+//! * `Via`: RFC 9110 §7.6.3; `Max-Forwards`: §7.6.2; `CDN-Loop`: RFC 8586; `Forwarded`: RFC 7239
+//! * attacks: design page "standards", §8.1, §8.3, §8.5
+
+pub mod forwarded;
+pub mod host;
+#[cfg(test)]
+mod tests;
+
+use super::handler::Conn;
+use super::refusal::Refusal;
+use crate::semantics::hop;
+use forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
+use ipnet::IpNet;
+use smallvec::SmallVec;
+use std::net::IpAddr;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+/// A request id from outside goes into logs and the origin's: this long at most.
+const REQUEST_ID_MAX: usize = 128;
+
+/// The scheme of a request, as the client used it towards the outermost trusted proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    /// `ws` and `wss` are what some proxies say of a WebSocket handshake; it is an HTTP request.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("http") || text.eq_ignore_ascii_case("ws") {
+            Some(Self::Http)
+        } else if text.eq_ignore_ascii_case("https") || text.eq_ignore_ascii_case("wss") {
+            Some(Self::Https)
+        } else {
+            None
+        }
+    }
+
+    const fn of(conn: &Conn) -> Self {
+        if conn.tls { Self::Https } else { Self::Http }
+    }
+}
+
+/// What of the configuration this needs (`server.*`).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Peers whose `X-Forwarded-*` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// A token; our name in `Via` and `CDN-Loop`.
+    pub server_name: String,
+    /// A token, different for every running node: tells a loop from two of us in a row.
+    pub node_id: String,
+    /// Lower-case host globs; empty: every host is served.
+    pub hosts: Vec<String>,
+}
+
+/// A request in normal form.
+#[derive(Clone, Debug)]
+pub struct Normal {
+    pub method: Method,
+    /// What a trusted proxy says it was, else the connection's.
+    pub scheme: Scheme,
+    /// Lower-case, without default port and trailing dot; with any other port.
+    pub host: String,
+    /// As sent, byte by byte; at least `/`; `*` for `OPTIONS *`.
+    pub path: String,
+    /// As sent, without the question mark. `Some("")` for a bare one.
+    pub query: Option<String>,
+    /// Of the message as received.
+    pub version: Version,
+    /// To be forwarded: hop-by-hop fields removed, `Host`, `Via`, `CDN-Loop`, `X-Request-Id`, `Forwarded`
+    /// and `X-Forwarded-For/-Proto/-Host` ours. `TE` is absent or `trailers`; towards HTTP/1.1 it needs a
+    /// `Connection: TE` beside it.
+    pub headers: HeaderMap,
+    /// The right-most address that is no trusted proxy.
+    pub client: IpAddr,
+    /// The peer is a trusted proxy.
+    pub trusted_peer: bool,
+    pub request_id: String,
+    /// `Connection` named a field that selects or authorises a response: neither looked up nor stored.
+    pub connection_named_end_to_end: bool,
+    /// The protocol asked for, when this is a real upgrade request (RFC 9110 §7.8).
+    pub upgrade: Option<HeaderValue>,
+    /// An untrusted peer sent `Forwarded`, `X-Forwarded-For` or `Via`: it relays for somebody unknown, so
+    /// its address never qualifies for `purge_from` (ruling 1).
+    pub forwarded_for_untrusted: bool,
+    /// As received, on OPTIONS only. Zero: the caller answers instead of forwarding. Otherwise the
+    /// forwarded headers hold one less.
+    pub max_forwards: Option<u32>,
+}
+
+/// Brings a request into normal form, or says why it is none that can be served.
+///
+/// # Errors
+/// `MethodNotAllowed` (CONNECT, TRACE), `Malformed` (target, host, scheme), `UnknownHost`, `Misdirected`
+/// (TLS was set up for another host), `LoopDetected`.
+pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Result<Normal, Refusal> {
+    let request::Parts { method, uri, version, mut headers, .. } = parts;
+    if method == Method::CONNECT || method == Method::TRACE {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    let target = uri.path_and_query().map_or("/", |p| p.as_str());
+    check_target(target, &method)?;
+
+    // Everything that `Connection` may name is read before `Connection` is obeyed.
+    let peer = conn.peer.ip().to_canonical();
+    let trusted_peer = forwarded::contains(&settings.trusted_proxies, peer);
+    let relayed = [header::FORWARDED, X_FORWARDED_FOR, header::VIA].iter().any(|n| headers.contains_key(n));
+    let upgrade = upgrade_of(&method, version, &headers);
+    let te_trailers = accepts_trailers(&headers);
+    let sent_host = sent_host(&uri, version, &headers, conn)?;
+    let connection_named_end_to_end = hop::strip(&mut headers);
+
+    let claims = if trusted_peer {
+        forwarded::resolve(&headers, peer, &settings.trusted_proxies)
+    } else {
+        forwarded::Claims { client: peer, scheme: None, host: None }
+    };
+    let scheme = claims.scheme.unwrap_or(Scheme::of(conn));
+    check_scheme(&uri, scheme, conn)?;
+    let host =
+        host::canonical(claims.host.as_deref().unwrap_or(&sent_host), scheme).ok_or(Refusal::Malformed)?;
+    check_host(&host, conn, trusted_peer, settings)?;
+    check_loop(&headers, settings)?;
+
+    let request_id = request_id(&headers, trusted_peer);
+    let max_forwards = max_forwards(&method, &mut headers);
+    remove_spoofable(&mut headers, trusted_peer);
+    let facts = Facts { scheme, host: &host, peer, client: claims.client, trusted_peer, version };
+    set_ours(&mut headers, &facts, &request_id, settings)?;
+    if te_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+
+    Ok(Normal {
+        path: uri.path().to_owned(),
+        query: uri.query().map(str::to_owned),
+        client: claims.client,
+        forwarded_for_untrusted: relayed && !trusted_peer,
+        method,
+        scheme,
+        host,
+        version,
+        headers,
+        trusted_peer,
+        request_id,
+        connection_named_end_to_end,
+        upgrade,
+        max_forwards,
+    })
+}
+
+/// Whether a request target (path and query) is one we serve. The path is opaque otherwise: `%2f`, `%zz`,
+/// `\` and `//` are kept, keyed and forwarded as they are.
+///
+/// # Errors
+/// `Malformed`: white space, control or non-ASCII characters, a fragment, `%00` in the path, no leading `/`
+/// (but `*` for OPTIONS, RFC 9112 §3.2.4).
+pub fn check_target(target: &str, method: &Method) -> Result<(), Refusal> {
+    let printable = target.bytes().all(|b| (0x21..=0x7e).contains(&b) && b != b'#');
+    let rooted = target.starts_with('/') || (target == "*" && *method == Method::OPTIONS);
+    let path = target.split('?').next().unwrap_or_default();
+    if printable && rooted && !path.contains("%00") { Ok(()) } else { Err(Refusal::Malformed) }
+}
+
+/// The host of the message itself. The target's authority replaces `Host` (RFC 9112 §3.2.2, RFC 9113
+/// §8.3.1). An HTTP/1.0 client that sends none means the address it connected to.
+fn sent_host(uri: &http::Uri, version: Version, headers: &HeaderMap, conn: &Conn) -> Result<String, Refusal> {
+    let mut lines = headers.get_all(header::HOST).iter();
+    let host = lines.next();
+    if lines.next().is_some() {
+        return Err(Refusal::Malformed);
+    }
+    if let Some(authority) = uri.authority() {
+        return Ok(authority.as_str().to_owned());
+    }
+    match host.map(HeaderValue::to_str) {
+        Some(Ok(host)) if !host.is_empty() => Ok(host.to_owned()),
+        None | Some(Ok(_)) if version < Version::HTTP_11 => Ok(conn.local.to_string()),
+        _ => Err(Refusal::Malformed),
+    }
+}
+
+/// A target that names its scheme must name the one it came by (RFC 9110 §7.4): the connection's, or what
+/// a trusted proxy vouches for.
+fn check_scheme(uri: &http::Uri, effective: Scheme, conn: &Conn) -> Result<(), Refusal> {
+    match uri.scheme_str() {
+        None => Ok(()),
+        Some(given) if given.eq_ignore_ascii_case(effective.as_str()) => Ok(()),
+        Some(given) if given.eq_ignore_ascii_case(Scheme::of(conn).as_str()) => Ok(()),
+        Some(_) => Err(Refusal::Malformed),
+    }
+}
+
+/// Where hosts are listed, another one is not ours, and a host other than the one TLS was set up for may be
+/// protected by another certificate. A trusted proxy sets up TLS for itself, so it is not asked.
+fn check_host(host: &str, conn: &Conn, trusted_peer: bool, settings: &Settings) -> Result<(), Refusal> {
+    if settings.hosts.is_empty() {
+        return Ok(());
+    }
+    if !host::listed(&settings.hosts, host) {
+        return Err(Refusal::UnknownHost);
+    }
+    match &conn.sni {
+        Some(sni) if !trusted_peer && host::name_of(host) != sni.trim_end_matches('.') => {
+            Err(Refusal::Misdirected)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 8586. Each node adds `name;id=node`. Two larders in a row are a normal thing (an edge and a shield),
+/// the same node twice is a loop. The field comes from outside: one that can't be read proves no loop.
+fn check_loop(headers: &HeaderMap, settings: &Settings) -> Result<(), Refusal> {
+    let ours = |info: &str| {
+        let mut parts = info.split(';').map(str::trim);
+        parts.next().is_some_and(|name| name.eq_ignore_ascii_case(&settings.server_name))
+            && parts.any(|parameter| {
+                parameter.split_once('=').is_some_and(|(name, value)| {
+                    name.eq_ignore_ascii_case("id") && value.trim_matches('"') == settings.node_id
+                })
+            })
+    };
+    let seen = headers.get_all(CDN_LOOP).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    if seen.into_iter().any(ours) { Err(Refusal::LoopDetected) } else { Ok(()) }
+}
+
+/// GET over HTTP/1.1 with `Connection: upgrade` and one `Upgrade` field, without a body. `h2c` is not one:
+/// RFC 9113 §3.1 took it away, and tunnelled to an origin it carries requests past every check here.
+fn upgrade_of(method: &Method, version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    let named = || {
+        let lines = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
+        lines.flat_map(|v| v.split(',')).any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
+    };
+    if *method != Method::GET || version != Version::HTTP_11 || !named() {
+        return None;
+    }
+    let body = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|v| v != "0");
+    let mut lines = headers.get_all(header::UPGRADE).iter();
+    let value = lines.next()?;
+    let text = value.to_str().ok()?;
+    let h2c = text.split(',').any(|p| p.trim().eq_ignore_ascii_case("h2c"));
+    (!body && !h2c && !text.is_empty() && lines.next().is_none()).then(|| value.clone())
+}
+
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::TE).iter().filter_map(|v| v.to_str().ok());
+    lines.flat_map(|v| v.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// From a trusted peer, when it is one short word; else a new one. Not secret and not a proof of anything,
+/// so a fast generator does.
+fn request_id(headers: &HeaderMap, trusted_peer: bool) -> String {
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let mut lines = headers.get_all(X_REQUEST_ID).iter();
+    match (lines.next().and_then(|v| v.to_str().ok()), lines.next()) {
+        (Some(id), None)
+            if trusted_peer && (1..=REQUEST_ID_MAX).contains(&id.len()) && id.bytes().all(word) =>
+        {
+            id.to_owned()
+        }
+        _ => format!("{:032x}", fastrand::u128(..)),
+    }
+}
+
+/// RFC 9110 §7.6.2: counted down on OPTIONS (TRACE is never forwarded), ignored on everything else. One that
+/// is no number is left alone.
+fn max_forwards(method: &Method, headers: &mut HeaderMap) -> Option<u32> {
+    if *method != Method::OPTIONS {
+        return None;
+    }
+    let text = headers.get(header::MAX_FORWARDS)?.to_str().ok()?;
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let left: u32 = text.parse().ok()?;
+    headers.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+    Some(left)
+}
+
+/// Fields that make common frameworks serve another resource or method than the one in the request line.
+/// They would not be in the key, so they are dropped whoever sent them: a trusted proxy passes a client's
+/// on unread. `Proxy` becomes HTTP_PROXY in CGI programs.
+fn rewrites(name: &str) -> bool {
+    matches!(
+        name,
+        "x-original-url"
+            | "x-rewrite-url"
+            | "x-override-url"
+            | "x-http-method-override"
+            | "x-http-method"
+            | "x-method-override"
+            | "x-http-host-override"
+            | "x-original-method"
+            | "http2-settings"
+            | "proxy"
+    )
+}
+
+/// Fields in which a proxy tells what it knows of the client. Only a trusted one has anything to tell.
+fn claims(name: &str) -> bool {
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "x-forwarded"
+                | "forwarded"
+                | "forwarded-for"
+                | "x-host"
+                | "x-original-host"
+                | "x-original-forwarded-for"
+                | "x-real-ip"
+                | "x-client-ip"
+                | "x-cluster-client-ip"
+                | "x-remote-ip"
+                | "x-remote-addr"
+                | "x-originating-ip"
+                | "x-scheme"
+                | "x-url-scheme"
+                | "front-end-https"
+                | "true-client-ip"
+                | "cf-connecting-ip"
+                | "fastly-client-ip"
+        )
+}
+
+/// CGI and its heirs read `X_Forwarded_Host` and `X-Forwarded-Host` as one variable, so an underscore is a way
+/// round every rule above.
+fn impersonates(name: &str) -> bool {
+    if !name.contains('_') {
+        return false;
+    }
+    let dashed = name.replace('_', "-");
+    rewrites(&dashed)
+        || claims(&dashed)
+        || matches!(
+            dashed.as_str(),
+            "content-length"
+                | "transfer-encoding"
+                | "content-type"
+                | "cdn-loop"
+                | "x-request-id"
+                | "max-forwards"
+        )
+}
+
+fn remove_spoofable(headers: &mut HeaderMap, trusted_peer: bool) {
+    let doomed: SmallVec<[HeaderName; 8]> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            rewrites(name) || impersonates(name) || (!trusted_peer && claims(name))
+        })
+        .cloned()
+        .collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
+struct Facts<'a> {
+    scheme: Scheme,
+    host: &'a str,
+    peer: IpAddr,
+    client: IpAddr,
+    trusted_peer: bool,
+    version: Version,
+}
+
+/// What the origin is told, in our words.
+///
+/// # Errors
+/// `Malformed`, which cannot happen: every text is ASCII by construction or by a check above.
+fn set_ours(
+    headers: &mut HeaderMap,
+    facts: &Facts<'_>,
+    request_id: &str,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Refusal::Malformed);
+    let host = value(facts.host)?;
+    let chain = forwarded_for(headers, facts);
+    headers.insert(header::HOST, host.clone());
+    headers.insert(X_FORWARDED_HOST, host);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(facts.scheme.as_str()));
+    headers.insert(X_FORWARDED_FOR, value(&chain)?);
+    headers.insert(header::FORWARDED, value(&forwarded::element(facts.client, facts.host, facts.scheme))?);
+    headers.insert(X_REQUEST_ID, value(request_id)?);
+    let received = match facts.version {
+        Version::HTTP_09 | Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    };
+    headers.append(header::VIA, value(&format!("{received} {}", settings.server_name))?);
+    headers.append(CDN_LOOP, value(&format!("{};id={}", settings.server_name, settings.node_id))?);
+    Ok(())
+}
+
+/// A trusted peer's chain is continued, with the peer; anybody else's is forgotten. One line, because
+/// many applications read only the first.
+fn forwarded_for(headers: &HeaderMap, facts: &Facts<'_>) -> String {
+    let mut chain = String::new();
+    if facts.trusted_peer {
+        for line in headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()) {
+            chain.push_str(line);
+            chain.push_str(", ");
+        }
+        // The peer told us by `Forwarded`.
+        if chain.is_empty() && facts.client != facts.peer {
+            chain = format!("{}, ", facts.client);
+        }
+    }
+    chain.push_str(&facts.peer.to_string());
+    chain
+}
