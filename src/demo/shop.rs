@@ -21,7 +21,7 @@ const MAX_SEARCH: usize = 100;
 
 pub fn home(call: &Call<'_>) -> Page {
     let (_, products) = call.site.shop().products();
-    let window = cards(products.take(4));
+    let window = cards(products.take(5));
     let body = format!(
         include_str!("assets/home.html"),
         picture = super::assets::address("pantry.svg"),

@@ -6,9 +6,12 @@
   const verdict = probe.querySelector('.verdict');
   const keep = 8;
 
-  // `no-store` keeps the browser's own cache out of it. By itself it would also make the browser send
-  // `no-cache`, which asks every cache on the way to check with the origin; a Cache-Control of our own replaces that.
-  const wishes = { normal: 'max-age=31536000', check: 'no-cache' };
+  // `no-store` keeps the browser's own cache out of it. By itself it would also make the browser send `no-cache` in both
+  // fields, which asks every cache on the way to check with the origin; values of our own replace that.
+  const wishes = {
+    normal: { 'Cache-Control': 'max-age=31536000', Pragma: '' },
+    check: { 'Cache-Control': 'no-cache', Pragma: 'no-cache' },
+  };
 
   const cell = (row, text) => {
     const td = row.insertCell();
@@ -31,7 +34,7 @@
     cell(row, new Date().toISOString().slice(11, 19));
     try {
       const answer = await fetch(location.pathname + location.search, {
-        cache: 'no-store', credentials: 'same-origin', headers: { 'Cache-Control': wishes[kind] },
+        cache: 'no-store', credentials: 'same-origin', headers: wishes[kind],
       });
       const field = (name) => answer.headers.get(name);
       const [age, status, made] = [field('age'), field('cache-status'), field('demo-request')];
