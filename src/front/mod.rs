@@ -10,6 +10,9 @@ pub mod normalise;
 pub mod prefixed;
 pub mod proxy_protocol;
 pub mod refusal;
+pub mod request_id;
+pub mod service;
+pub mod tunnel;
 pub mod tls;
 pub mod tracker;
 

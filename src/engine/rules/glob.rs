@@ -50,8 +50,8 @@ pub enum GlobError {
 
 impl GlobError {
     /// What would be right.
-    pub fn remedy(&self) -> Option<&'static str> {
-        Some(match self {
+    pub fn remedy(&self) -> &'static str {
+        match self {
             Self::Empty => "to match anything, write `*` (a path: `/**`)",
             Self::NoSlash => "write `/x/**` for a folder, `**/x` for a name in any folder",
             Self::NotPath('?') => "conditions on the query belong to `match.query: {name: glob}`",
@@ -67,8 +67,11 @@ impl GlobError {
                 "a host is `shop.example.com`, `*.example.com`, `[::1]`, each with or without `:port`"
             }
             Self::Port(_) => "a port is a number from 1 to 65535",
-            Self::TooLong | Self::TooManyWildcards | Self::DuplicateCapture(_) | Self::TooComplex => return None,
-        })
+            Self::DuplicateCapture(_) => "give each capture a name of its own",
+            Self::TooLong | Self::TooManyWildcards | Self::TooComplex => {
+                "write several simpler patterns as a list"
+            }
+        }
     }
 }
 
@@ -405,7 +408,8 @@ impl PathGlob {
     pub fn is_extension(&self) -> bool {
         let Some((folder, file)) = self.source.rsplit_once('/') else { return false };
         let wild = folder.split('/').all(|s| s.is_empty() || s.contains(['*', '{']));
-        wild && file.contains(['*', '{']) && file.rsplit_once('.').is_some_and(|(_, ext)| !ext.contains(['*', '{']))
+        wild && file.contains(['*', '{'])
+            && file.rsplit_once('.').is_some_and(|(_, ext)| !ext.contains(['*', '{']))
     }
 
     pub(super) fn key(&self) -> &PathKey {
@@ -650,7 +654,8 @@ mod tests {
 
     #[test]
     fn host_patterns() {
-        let is = |pattern: &str, host: &str| HostGlob::new(pattern).unwrap().matches(&Host::new(host, "https"));
+        let is =
+            |pattern: &str, host: &str| HostGlob::new(pattern).unwrap().matches(&Host::new(host, "https"));
         assert!(is("Shop.Example.com", "shop.example.com"));
         assert!(is("shop.example.com", "shop.example.com:8443"));
         assert!(is("shop.example.com:443", "shop.example.com"));

@@ -165,7 +165,11 @@ impl Patch {
         self.max_ttl.lay(&mut store.max_ttl, &base.max_ttl, Some);
         self.negative_ttl.lay(&mut store.negative_ttl, &base.negative_ttl, |v| v);
         self.heuristic.lay(&mut store.heuristic, &base.heuristic, |v| v);
-        self.stale_while_revalidate.lay(&mut store.stale_while_revalidate, &base.stale_while_revalidate, |v| v);
+        self.stale_while_revalidate.lay(
+            &mut store.stale_while_revalidate,
+            &base.stale_while_revalidate,
+            |v| v,
+        );
         self.stale_if_error.lay(&mut store.stale_if_error, &base.stale_if_error, |v| v);
         self.strict_s_maxage.lay(&mut store.strict_s_maxage, &base.strict_s_maxage, |v| v);
         self.set_cookie.lay(&mut store.set_cookie, &base.set_cookie, |v| v);
