@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod front;
 pub mod interim;

@@ -145,21 +145,17 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        let facts = RequestFacts {
-            method: &Method::GET,
-            scheme: "http",
-            host: "h",
-            path: "/",
-            query,
-            headers: &map,
-        };
+        let facts =
+            RequestFacts { method: &Method::GET, scheme: "http", host: "h", path: "/", query, headers: &map };
         conditions.hold_beyond(&facts)
     }
 
     #[test]
     fn cookies_are_found_in_any_line_by_glob_of_name_and_value() {
-        let logged_in =
-            Conditions { cookies: vec![(glob("wordpress_logged_in_*"), vec![glob("*")])], ..Default::default() };
+        let logged_in = Conditions {
+            cookies: vec![(glob("wordpress_logged_in_*"), vec![glob("*")])],
+            ..Default::default()
+        };
         assert!(holds(&logged_in, &[("cookie", "a=b; wordpress_logged_in_7=x")], None));
         assert!(holds(&logged_in, &[("cookie", "a=b"), ("cookie", "wordpress_logged_in_7=")], None));
         assert!(!holds(&logged_in, &[("cookie", "a=wordpress_logged_in_7")], None));
@@ -168,7 +164,8 @@ mod tests {
 
     #[test]
     fn parameters_are_compared_decoded() {
-        let preview = Conditions { query: vec![(glob("preview"), vec![glob("yes please")])], ..Default::default() };
+        let preview =
+            Conditions { query: vec![(glob("preview"), vec![glob("yes please")])], ..Default::default() };
         assert!(holds(&preview, &[], Some("a=1&pre%76iew=yes%20please")));
         assert!(!holds(&preview, &[], Some("preview")));
         assert!(!holds(&preview, &[], None));

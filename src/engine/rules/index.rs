@@ -61,7 +61,9 @@ impl Index {
     fn add(&mut self, rule: &Rule, id: u16, host: &HostGlob) {
         match host.key() {
             HostKey::Exact(name) => self.names.entry(name.into()).or_default().add(rule, id, Some(host)),
-            HostKey::Domain(domain) => self.domains.entry(domain.into()).or_default().add(rule, id, Some(host)),
+            HostKey::Domain(domain) => {
+                self.domains.entry(domain.into()).or_default().add(rule, id, Some(host))
+            }
             HostKey::Any | HostKey::Other => self.any.add(rule, id, Some(host)),
         }
     }
@@ -150,4 +152,37 @@ fn extension(path: &[u8]) -> Option<&[u8]> {
     let file = path.rsplit(|b| *b == b'/').next()?;
     let dot = file.iter().rposition(|b| *b == b'.')?;
     file.get(dot + 1..).filter(|ext| !ext.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conditions::Conditions;
+    use super::*;
+
+    #[test]
+    fn with_a_thousand_rules_a_request_looks_at_a_handful() {
+        let rule = |i: usize| {
+            let path = match i % 3 {
+                0 => format!("/area{i}/**"),
+                1 => format!("**/*.x{i}"),
+                _ => format!("/area{i}/{{id}}/*"),
+            };
+            let host = [format!("h{i}.example"), format!("*.d{i}.example")];
+            let hosts = i.is_multiple_of(2).then(|| host.iter().map(|h| HostGlob::new(h).unwrap()).collect());
+            let paths = Some(vec![PathGlob::new(&path).unwrap()]);
+            Rule { conditions: Conditions { paths, hosts, ..Default::default() }, ..Default::default() }
+        };
+        let rules: Vec<Rule> = (0..1000).map(rule).collect();
+        let index = Index::new(&rules);
+        assert!(index.any.rest.is_empty() && index.any.depth == 1);
+        let longest = |by_path: &ByPath| {
+            let folders = by_path.folders.values().chain(by_path.extensions.values());
+            folders.map(Vec::len).max().unwrap_or(0) + by_path.rest.len()
+        };
+        let tables = [&index.any].into_iter().chain(index.names.values()).chain(index.domains.values());
+        assert_eq!(tables.map(longest).max(), Some(1));
+        let host = Host::new("a.b.d6.example", "http");
+        assert_eq!(index.find(&host, b"/area6/x", Reading::Raw).as_slice(), [6]);
+        assert_eq!(index.find(&host, b"/area9/x.x7", Reading::Raw).as_slice(), [7, 9]);
+    }
 }

@@ -195,7 +195,8 @@ impl RuleSet {
         status: StatusCode,
         content_type: Option<&str>,
     ) -> Arc<Policy> {
-        let holds = |id: &u16| self.get(*id).is_some_and(|c| c.rule.conditions.hold_after(status, content_type));
+        let holds =
+            |id: &u16| self.get(*id).is_some_and(|c| c.rule.conditions.hold_after(status, content_type));
         let mut ids: Ids = resolved.later.iter().copied().filter(holds).collect();
         if ids.is_empty() {
             return resolved.policy.clone();

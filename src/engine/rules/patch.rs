@@ -2,7 +2,6 @@
 //! wins field by field; tags are a union; header edits merge by name; `key` and `vary` by leaf; `default`
 //! puts a field back to what it is without any rule.
 
-use super::glob::Glob;
 use super::template::Template;
 use crate::engine::policy::{
     AfterWrite, Compress, HeaderEdits, HeaderSource, KeyPolicy, Policy, QueryKey, Rate, Respond, Rewrite,
@@ -165,7 +164,11 @@ impl Patch {
         self.max_ttl.lay(&mut store.max_ttl, &base.max_ttl, Some);
         self.negative_ttl.lay(&mut store.negative_ttl, &base.negative_ttl, |v| v);
         self.heuristic.lay(&mut store.heuristic, &base.heuristic, |v| v);
-        self.stale_while_revalidate.lay(&mut store.stale_while_revalidate, &base.stale_while_revalidate, |v| v);
+        self.stale_while_revalidate.lay(
+            &mut store.stale_while_revalidate,
+            &base.stale_while_revalidate,
+            |v| v,
+        );
         self.stale_if_error.lay(&mut store.stale_if_error, &base.stale_if_error, |v| v);
         self.strict_s_maxage.lay(&mut store.strict_s_maxage, &base.strict_s_maxage, |v| v);
         self.set_cookie.lay(&mut store.set_cookie, &base.set_cookie, |v| v);
@@ -241,15 +244,5 @@ fn lay_edits(setting: &Setting<HeaderEdits>, edits: &mut HeaderEdits) {
         Setting::Keep => {}
         Setting::Default => *edits = HeaderEdits::default(),
         Setting::To(later) => edits.merge(later),
-    }
-}
-
-impl QueryKey {
-    /// The globs of `include` or `exclude`.
-    pub fn globs(&self) -> &[Glob] {
-        match self {
-            Self::All | Self::None => &[],
-            Self::Include(globs) | Self::Exclude(globs) => globs,
-        }
     }
 }

@@ -110,9 +110,13 @@ impl Template {
         &self.source
     }
 
-    /// The same for every request?
-    pub fn is_literal(&self) -> bool {
-        self.parts.iter().all(|p| matches!(p, Part::Text(_)))
+    /// The text, if it is the same for every request.
+    pub fn literal(&self) -> Option<&str> {
+        match &*self.parts {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
     }
 
     /// The captures it asks for.

@@ -16,7 +16,6 @@ fn paths(list: &[&str]) -> Conditions {
     Conditions { paths: Some(list.iter().map(|p| PathGlob::new(p).unwrap()).collect()), ..Default::default() }
 }
 
-
 fn globs(list: &[&str]) -> Vec<Glob> {
     list.iter().map(|g| Glob::new(g).unwrap()).collect()
 }
@@ -97,7 +96,8 @@ fn the_last_match_wins_field_by_field_and_default_resets() {
 
 #[test]
 fn tags_are_a_union_and_header_edits_merge_by_name() {
-    let tags = |list: &[&str]| Setting::To(list.iter().map(|t| Template::parse(t).unwrap()).collect::<Vec<_>>());
+    let tags =
+        |list: &[&str]| Setting::To(list.iter().map(|t| Template::parse(t).unwrap()).collect::<Vec<_>>());
     let x = HeaderName::from_static("x-a");
     let fixed = |v| HeaderSource::Fixed(HeaderValue::from_static(v));
     let first = Patch {
@@ -220,7 +220,11 @@ fn the_merged_policies_are_bounded() {
     // One rule per bit of the query: 2^11 sets.
     let bit = |i: usize| {
         let name = Glob::new(&format!("b{i}")).unwrap();
-        rule(&format!("r{i}"), Conditions { query: vec![(name, globs(&["*"]))], ..Default::default() }, ttl(1))
+        rule(
+            &format!("r{i}"),
+            Conditions { query: vec![(name, globs(&["*"]))], ..Default::default() },
+            ttl(1),
+        )
     };
     let rules = set((0..11).map(bit).collect());
     let headers = HeaderMap::new();
@@ -338,12 +342,14 @@ fn the_engine_does_not_know_the_configuration() {
 
 /// A small world in which patterns and requests often meet.
 fn pattern() -> impl Strategy<Value = String> {
-    let segment = prop::sample::select(vec!["a", "b", "*", "**", "{x}", "a*", "*.css", "b.css", "", "%61", "a**"]);
+    let segment =
+        prop::sample::select(vec!["a", "b", "*", "**", "{x}", "a*", "*.css", "b.css", "", "%61", "a**"]);
     prop::collection::vec(segment, 1..4).prop_map(|s| format!("/{}", s.join("/")))
 }
 
 fn a_path() -> impl Strategy<Value = String> {
-    let segment = prop::sample::select(vec!["a", "b", "ab", "x.css", "b.css", "", "..", "%61", "%2e", "a%2fb"]);
+    let segment =
+        prop::sample::select(vec!["a", "b", "ab", "x.css", "b.css", "", "..", "%61", "%2e", "a%2fb"]);
     prop::collection::vec(segment, 0..5).prop_map(|s| format!("/{}", s.join("/")))
 }
 

@@ -1,0 +1,515 @@
+//! `rules`: what the matching ones set (interface.md §2.2).
+
+use super::compound::{Dict, Leaves, List, Off, Opt, Reset, Sect, Sparse};
+use super::matching::ValueGlob;
+use super::net::{EditableHeader, Header, UrlPath};
+use super::report::Class;
+use super::scalar::{
+    BLANK, Count, Factor, Name, Refusal, Scalar, Share, Single, Size, Span, Switch, Text, Timeout, Word,
+};
+use super::section::{self, Cx, Field, Fields, Kind, Section, put, section};
+use super::tree::{Node, Value};
+use crate::engine::policy::{
+    AfterWrite, Algorithm, Compress, HeaderEdits, HeaderSource, QueryKey, Rate, RateBy, Respond, Rewrite,
+};
+use crate::engine::rules::conditions::Conditions;
+use crate::engine::rules::glob::Glob;
+use crate::engine::rules::patch::{
+    BodyKey, Caching, ClientRevalidate, Coalesce, EarlyRefresh, KeyPatch, Patch, Setting, VaryPatch,
+};
+use crate::engine::rules::template::{Template, TemplateError};
+use crate::engine::rules::{Assignment, Rule};
+use crate::semantics::storable::{Heuristic, HeuristicStatuses, SetCookie};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+section! {
+    /// What a rule sets. The last matching rule that sets a field wins; `default` puts it back.
+    for Patch {
+        /// Which origin to send to.
+        origin: Setting<Arc<str>> as Reset<Name>;
+        /// `bypass`: never looked up, never stored.
+        cache: Setting<Caching> as Reset<Word>;
+        /// Overrides the origin's freshness lifetime in this cache.
+        ttl: Setting<Option<Duration>> as Reset<Off<Span>>;
+        /// The `ttl` beside it also stores what is marked private, no-store or no-cache.
+        force: Setting<bool> as Reset<Switch>;
+        /// The lifetime where the origin gave none.
+        default_ttl: Setting<Duration> as Reset<Span>;
+        /// No lifetime is shorter.
+        min_ttl: Setting<Duration> as Reset<Span>;
+        /// No lifetime is longer.
+        max_ttl: Setting<Duration> as Reset<Span>;
+        /// The lifetime of 404 and 410 where the origin gave none.
+        negative_ttl: Setting<Option<Duration>> as Reset<Off<Span>>;
+        /// Heuristic freshness (RFC 9111 §4.2.2).
+        heuristic: Setting<Option<Heuristic>> as Reset<Off<Sect>>;
+        /// Serve stale for this long while it is fetched again; used when the origin sent none.
+        stale_while_revalidate: Setting<Option<Duration>> as Reset<Off<Span>>;
+        /// Serve stale for this long when the origin fails; used when the origin sent none.
+        stale_if_error: Setting<Option<Duration>> as Reset<Off<Span>>;
+        /// `s-maxage` forbids serving stale even beside an explicit `stale-*` directive.
+        strict_s_maxage: Setting<bool> as Reset<Switch>;
+        /// Whether a client's `no-cache`, `max-age=0`, `Pragma: no-cache` reaches the origin.
+        client_revalidate: Setting<ClientRevalidate> as Reset<Word>;
+        /// Shortens each lifetime by a random share of up to this.
+        jitter: Setting<Option<f64>> as Reset<Off<Share>>;
+        /// Refreshes before expiry with a probability that rises towards it (XFetch).
+        early_refresh: Setting<Option<EarlyRefresh>> as Reset<Off<Sect>>;
+        /// The `max-age` that clients see.
+        browser_ttl: Setting<Option<Duration>> as Reset<Off<Span>>;
+        /// How long an expired entry stays for 304 and stale-if-error.
+        keep: Setting<Duration> as Reset<Span>;
+        /// What is part of the cache key.
+        key: KeyPatch as Leaves;
+        /// How `Vary` is treated.
+        vary: VaryPatch as Leaves;
+        /// Added to the response's own tags. `{capture}`, `{host}`, `{path}`, `{header.X}`, `{query.x}`.
+        tags: Setting<Vec<Template>> as Reset<List<TagTemplate>>;
+        /// Edits of the request to the origin.
+        request_headers: Setting<HeaderEdits> as Reset<Sect>;
+        /// Edits of the response to the client.
+        response_headers: Setting<HeaderEdits> as Reset<Sect>;
+        /// What happens to a response with `Set-Cookie`.
+        set_cookie: Setting<SetCookie> as Reset<Word>;
+        /// Requests for the same cold key wait for one fetch.
+        coalesce: Setting<Option<Coalesce>> as Reset<Off<Sect>>;
+        /// What a successful unsafe request does to its URL.
+        after_write: Setting<AfterWrite> as Reset<Word>;
+        /// A client that wrote reads past the cache for this long.
+        read_your_writes: Setting<Option<Duration>> as Reset<Off<Span>>;
+        /// Compress once, store, and serve.
+        compress: Setting<Option<Compress>> as Reset<Off<Sect>>;
+        /// More requests than this are answered 429.
+        rate: Setting<Option<Rate>> as Reset<Off<Sect>>;
+        /// Another path for the origin.
+        rewrite: Setting<Rewrite> as Reset<Sect>;
+        /// Answered here, without an origin.
+        respond: Setting<Respond> as Reset<Sect>;
+    }
+}
+
+section! {
+    /// Heuristic freshness: a share of the time since `Last-Modified`.
+    for Heuristic {
+        /// The share.
+        fraction: f64 as Share = 0.1;
+        /// At most this long.
+        max: Duration as Span = Duration::from_secs(3600);
+        /// `usual`: 200 203 204 300 301 308; `all`: every status of RFC 9110 §15.1.
+        statuses: HeuristicStatuses as Word = HeuristicStatuses::Usual;
+    }
+}
+
+section! {
+    /// XFetch.
+    for EarlyRefresh {
+        /// Above 1 earlier, below 1 later.
+        beta: f64 as Factor = 1.0;
+    }
+}
+
+section! {
+    /// What is part of the cache key beside scheme, host and path.
+    for KeyPatch {
+        /// `all`, `none`, `{include: [...]}` or `{exclude: [...]}`; what is not in the key is not sent either.
+        query: Setting<QueryKey> as Reset<QueryKeys>;
+        /// Sort parameters by name.
+        sort: Setting<bool> as Reset<Switch>;
+        /// Request headers.
+        headers: Setting<Vec<HeaderName>> as Reset<List<Header>>;
+        /// Cookies.
+        cookies: Setting<Vec<String>> as Reset<List<CookieName>>;
+        /// QUERY, and POST where set: the body's digest is in the key.
+        body: Setting<Option<BodyKey>> as Reset<Off<Sect>>;
+    }
+}
+
+section! {
+    /// Requests keyed by their body.
+    for BodyKey {
+        /// Larger bodies are passed on and not cached.
+        max: u64 as Size<1, 16_777_216> = 64 * 1024;
+    }
+}
+
+section! {
+    /// How `Vary` is treated.
+    for VaryPatch {
+        /// Fields that don't count.
+        ignore: Setting<Vec<HeaderName>> as Reset<List<Header>>;
+        /// Variants kept per key.
+        max_variants: Setting<usize> as Reset<Count<1, 10_000>>;
+    }
+}
+
+section! {
+    /// Edits of headers.
+    for HeaderEdits {
+        /// Values by name; templates as in `tags`.
+        set: Vec<(HeaderName, HeaderSource)> as Sparse<HeaderValues>;
+        /// Names.
+        remove: Vec<HeaderName> as Sparse<List<EditableHeader>>;
+    }
+}
+
+section! {
+    /// Requests for the same cold key wait for one fetch.
+    for Coalesce {
+        /// How long one waits before it fetches for itself.
+        wait: Duration as Timeout = crate::engine::policy::DEFAULT_COALESCE;
+    }
+}
+
+section! {
+    /// Compress once, store, and serve.
+    for Compress {
+        /// In order of preference.
+        algorithms: Vec<Algorithm> as List<Word, 1> =
+            vec![Algorithm::Zstd, Algorithm::Brotli, Algorithm::Gzip];
+        /// Smaller bodies are left alone.
+        min: u64 as Size = 1024;
+    }
+}
+
+section! {
+    /// More requests than this are answered 429.
+    for Rate {
+        /// How many.
+        requests: u32 as Count<1, 1_000_000_000>;
+        /// In which time.
+        per: Duration as Span<1> = Duration::from_secs(1);
+        /// Of whom.
+        by: RateBy as Word = RateBy::Ip;
+    }
+}
+
+section! {
+    /// Another path for the origin.
+    for Rewrite {
+        /// Taken off, at a segment boundary.
+        strip_prefix: Option<String> as Opt<UrlPath>;
+        /// Put in front.
+        prefix: Option<String> as Opt<UrlPath>;
+    }
+}
+
+section! {
+    /// Answered here, without an origin.
+    for Respond {
+        /// 200 to 599.
+        status: StatusCode as FinalStatus;
+        /// Where to, for 3xx and 201; templates as in `tags`.
+        location: Option<Template> as Opt<TagTemplate>;
+        /// Plain text.
+        body: Option<String> as Opt<Text<65_536>>;
+    }
+}
+
+section::choice! { for Caching {
+    On = "on" | "true",
+    Bypass = "bypass" | "pass" | "off" | "false",
+} }
+section::choice! { for ClientRevalidate { Honour = "honour", Ignore = "ignore", } }
+section::choice! { for SetCookie { Refuse = "refuse", Strip = "strip", } }
+section::choice! { for HeuristicStatuses { Usual = "usual", All = "all", } }
+section::choice! { for AfterWrite { Invalidate = "invalidate", Refresh = "refresh", } }
+section::choice! { for Algorithm { Zstd = "zstd", Brotli = "br", Gzip = "gzip", } }
+section::choice! { for RateBy { Ip = "ip", } }
+
+/// A rule: `name`, `match`, and the fields of [`Patch`] side by side.
+impl Section for Rule {
+    const ABOUT: &'static str =
+        "Every matching rule applies, top to bottom; a later one overrides field by field.";
+
+    fn fields() -> Vec<Field> {
+        let mut fields = vec![
+            Field::new::<Option<Arc<str>>, Opt<Name<true>>>(
+                "name",
+                "Appears in explain, metrics and logs; by default `rules[2]`.",
+                None,
+            ),
+            Field::new::<Conditions, Sect>("match", "When it applies; left out = always.", None),
+        ];
+        fields.extend(Patch::fields());
+        fields
+    }
+
+    fn read(fields: &Fields<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        let name: Option<Option<Arc<str>>> = fields.take::<_, Opt<Name<true>>>("name", None, cx);
+        let conditions = fields.take::<Conditions, Sect>("match", None, cx).unwrap_or_default();
+        let patch = Patch::read(fields, cx).unwrap_or_default();
+        let sets = assignments(&patch);
+        Some(Self { name: name.flatten().unwrap_or_else(|| Arc::from("")), conditions, patch, sets })
+    }
+
+    fn show(&self) -> Map<String, Json> {
+        let mut map = Map::new();
+        put(&mut map, "name", json!(*self.name));
+        if !self.conditions.is_empty() {
+            put(&mut map, "match", Json::Object(self.conditions.show()));
+        }
+        map.extend(self.patch.show());
+        map
+    }
+}
+
+/// What a rule sets, leaf by leaf, for `explain`.
+fn assignments(patch: &Patch) -> Vec<Assignment> {
+    let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut out = Vec::new();
+    for (field, value) in patch.show() {
+        match &value {
+            Json::Object(leaves) if field == "key" || field == "vary" => {
+                out.extend(leaves.iter().map(|(leaf, value)| Assignment {
+                    field: format!("{field}.{leaf}"),
+                    value: text(value),
+                }));
+            }
+            _ => out.push(Assignment { value: text(&value), field }),
+        }
+    }
+    out
+}
+
+/// All rules. One that can't be read leaves an empty rule in its place, so that numbers stay right.
+#[derive(Debug)]
+pub struct RuleList;
+
+impl Kind<Vec<Rule>> for RuleList {
+    fn read(node: &Node, cx: &mut Cx<'_>) -> Option<Vec<Rule>> {
+        let items = node.items();
+        if items.len() > crate::engine::rules::MAX_RULES {
+            cx.error(Class::TooLarge, node.place, crate::engine::rules::TooManyRules.to_string());
+            return None;
+        }
+        let mut rules = Vec::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            let rule: Option<Rule> = cx.within(format!("[{i}]"), |cx| section::read(item, cx));
+            let mut rule = rule.unwrap_or_default();
+            if rule.name.is_empty() {
+                rule.name = Arc::from(format!("rules[{i}]"));
+            }
+            rules.push(rule);
+        }
+        Some(rules)
+    }
+    fn show(value: &Vec<Rule>) -> Json {
+        value.iter().map(|rule| Json::Object(rule.show())).collect()
+    }
+    fn schema() -> Json {
+        json!({ "type": ["array", "null"], "items": <Sect as Kind<Rule>>::schema() })
+    }
+    fn absent() -> Option<Vec<Rule>> {
+        Some(Vec::new())
+    }
+}
+
+/// `all`, `none`, `{include: […]}`, `{exclude: […]}`.
+#[derive(Debug)]
+pub struct QueryKeys;
+
+impl QueryKeys {
+    const HELP: &'static str = "`all`, `none`, `{ include: [id, page] }` or `{ exclude: [\"utm_*\"] }`";
+}
+
+impl Kind<QueryKey> for QueryKeys {
+    fn read(node: &Node, cx: &mut Cx<'_>) -> Option<QueryKey> {
+        match &node.value {
+            Value::Text(text) if text == "all" => return Some(QueryKey::All),
+            Value::Text(text) if text == "none" => return Some(QueryKey::None),
+            Value::Map(entries) => {
+                if let [(key, list)] = entries.as_slice() {
+                    let read = |cx: &mut Cx<'_>| <List<ValueGlob> as Kind<Vec<Glob>>>::read(list, cx);
+                    match key.text.as_str() {
+                        "include" => return cx.within("include", read).map(QueryKey::Include),
+                        "exclude" => return cx.within("exclude", read).map(QueryKey::Exclude),
+                        _ => {}
+                    }
+                }
+            }
+            Value::Broken => return None,
+            Value::Text(_) | Value::Null | Value::List(_) => {}
+        }
+        let message = format!("`{}` is not one of its forms", cx.here());
+        cx.error(Class::WrongType, node.place, message).help(Self::HELP);
+        None
+    }
+    fn show(value: &QueryKey) -> Json {
+        let list = <List<ValueGlob> as Kind<Vec<Glob>>>::show(&value.globs().to_vec());
+        match value {
+            QueryKey::All => json!("all"),
+            QueryKey::None => json!("none"),
+            QueryKey::Include(_) => json!({ "include": list }),
+            QueryKey::Exclude(_) => json!({ "exclude": list }),
+        }
+    }
+    fn schema() -> Json {
+        let list = <List<ValueGlob> as Kind<Vec<Glob>>>::schema();
+        json!({ "anyOf": [
+            { "enum": ["all", "none"] },
+            { "type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+              "properties": { "include": list.clone(), "exclude": list } },
+        ] })
+    }
+}
+
+/// A text with variables in it.
+#[derive(Debug)]
+pub struct TagTemplate;
+impl Single for TagTemplate {}
+
+impl Scalar<Template> for TagTemplate {
+    fn what() -> String {
+        "a text (`product:{id}`)".into()
+    }
+    fn parse(text: &str) -> Result<Template, Refusal> {
+        if text.is_empty() || text.len() > 1024 {
+            return Err(Refusal::range("a template has 1 to 1024 bytes"));
+        }
+        Template::parse(text).map_err(|e| template_refusal(text, &e))
+    }
+    fn show(value: &Template) -> Json {
+        json!(value.source())
+    }
+    fn schema() -> Json {
+        json!({ "type": ["string", "number"], "minLength": 1 })
+    }
+}
+
+fn template_refusal(text: &str, error: &TemplateError) -> Refusal {
+    let refusal = Refusal::new(format!("`{text}`: {error}"));
+    refusal.help(match error {
+        TemplateError::Unclosed | TemplateError::Unopened => "a plain brace is written twice: `{{`, `}}`",
+        TemplateError::Unknown(_) => {
+            "`{host}`, `{path}`, `{header.X}`, `{query.x}`, or a capture of this rule's `path`; a plain brace is written twice"
+        }
+        TemplateError::HeaderName(_) => "`{header.X-Tenant}`",
+    })
+}
+
+/// `set` of header edits.
+#[derive(Debug)]
+pub struct HeaderValues;
+
+impl Kind<Vec<(HeaderName, HeaderSource)>> for HeaderValues {
+    fn read(node: &Node, cx: &mut Cx<'_>) -> Option<Vec<(HeaderName, HeaderSource)>> {
+        let mut values: Vec<(HeaderName, HeaderSource)> =
+            <Dict<EditableHeader, HeaderText> as Kind<_>>::read(node, cx)?;
+        for (name, source) in &mut values {
+            if let HeaderSource::Fixed(value) = source {
+                // Kept out of `Debug`, and of HPACK's tables (RFC 7541 §7.1.3).
+                value.set_sensitive(is_secret(name));
+            }
+        }
+        Some(values)
+    }
+    fn show(value: &Vec<(HeaderName, HeaderSource)>) -> Json {
+        let shown = |(name, source): &(HeaderName, HeaderSource)| {
+            let text = if is_secret(name) { BLANK.to_owned() } else { HeaderText::text(source) };
+            (name.as_str().to_owned(), json!(text))
+        };
+        Json::Object(value.iter().map(shown).collect())
+    }
+    fn schema() -> Json {
+        <Dict<EditableHeader, HeaderText> as Kind<Vec<(HeaderName, HeaderSource)>>>::schema()
+    }
+}
+
+/// Headers whose values are nobody's business.
+fn is_secret(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey"]
+        .iter()
+        .any(|s| name.contains(s))
+}
+
+/// The value of a header, perhaps a template.
+#[derive(Debug)]
+pub struct HeaderText;
+impl Single for HeaderText {}
+
+impl HeaderText {
+    /// As it is written in a configuration.
+    fn text(source: &HeaderSource) -> String {
+        match source {
+            HeaderSource::Fixed(value) => {
+                value.to_str().unwrap_or_default().replace('{', "{{").replace('}', "}}")
+            }
+            HeaderSource::Template(template) => template.source().to_owned(),
+        }
+    }
+}
+
+impl Scalar<HeaderSource> for HeaderText {
+    fn what() -> String {
+        "a text".into()
+    }
+    fn parse(text: &str) -> Result<HeaderSource, Refusal> {
+        let template = Template::parse(text).map_err(|e| template_refusal(text, &e))?;
+        let Some(literal) = template.literal() else { return Ok(HeaderSource::Template(template)) };
+        match HeaderValue::from_str(literal) {
+            Ok(value) if value.to_str().is_ok() => Ok(HeaderSource::Fixed(value)),
+            _ => {
+                Err(Refusal::new("the value has characters that a header can't carry").help("visible ASCII"))
+            }
+        }
+    }
+    fn show(value: &HeaderSource) -> Json {
+        json!(Self::text(value))
+    }
+    fn schema() -> Json {
+        json!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+#[derive(Debug)]
+pub struct CookieName;
+impl Single for CookieName {}
+
+impl Scalar<String> for CookieName {
+    fn what() -> String {
+        "the name of a cookie".into()
+    }
+    fn parse(text: &str) -> Result<String, Refusal> {
+        let forbidden = |c: char| c.is_control() || c.is_whitespace() || "()<>@,;:\\\"/[]?={}".contains(c);
+        if text.is_empty() || !text.is_ascii() || text.contains(forbidden) {
+            return Err(Refusal::new(format!("`{text}` is no name of a cookie"))
+                .help("only the name, as in `session`"));
+        }
+        if text.contains('*') {
+            let refusal = Refusal::new(format!("`{text}` is a pattern"));
+            return Err(refusal.help("a key needs whole names: list the cookies"));
+        }
+        Ok(text.to_owned())
+    }
+    fn show(value: &String) -> Json {
+        json!(value)
+    }
+    fn schema() -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+#[derive(Debug)]
+pub struct FinalStatus;
+impl Single for FinalStatus {}
+
+impl Scalar<StatusCode> for FinalStatus {
+    fn what() -> String {
+        "a status (`404`)".into()
+    }
+    fn parse(text: &str) -> Result<StatusCode, Refusal> {
+        let status = text.parse().ok().filter(|s| (200..=599).contains(s));
+        let status = status.and_then(|s: u16| StatusCode::from_u16(s).ok());
+        status.ok_or_else(|| Refusal::new(format!("`{text}` is no status of a response")).help("200 to 599"))
+    }
+    fn show(value: &StatusCode) -> Json {
+        json!(value.as_u16())
+    }
+    fn schema() -> Json {
+        json!({ "type": ["integer", "string"], "minimum": 200, "maximum": 599 })
+    }
+}

@@ -1,0 +1,45 @@
+//! `log` and `tracing`: what is told to the outside.
+
+use super::net::ServiceUrl;
+use super::scalar::{Share, Word};
+use super::section::{choice, section};
+
+section! {
+    /// Logs, to stdout.
+    pub struct Log {
+        /// One line per request.
+        access: AccessLog as Word = AccessLog::Json;
+        /// How much else is told.
+        level: Level as Word = Level::Info;
+    }
+}
+
+choice! {
+    /// The form of the access log.
+    pub enum AccessLog {
+        Json = "json",
+        Text = "text",
+        Off = "off" | "false",
+    }
+}
+
+choice! {
+    /// How much is logged beside requests.
+    pub enum Level {
+        Error = "error",
+        Warn = "warn",
+        Info = "info",
+        Debug = "debug",
+        Trace = "trace",
+    }
+}
+
+section! {
+    /// Traces, to an OpenTelemetry collector.
+    pub struct Tracing {
+        /// The collector (gRPC).
+        otlp: String as ServiceUrl;
+        /// The share of requests that is traced.
+        sample: f64 as Share = 0.01;
+    }
+}
