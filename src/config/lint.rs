@@ -103,10 +103,9 @@ fn never_matches(root: &Root, rule: &Rule, node: &Node, findings: &mut Findings)
         root.server.hosts.iter().any(|h| h.matches(&host) || h.exact() == Some(host.name))
     };
     let exact: Option<Vec<&str>> = c.hosts.as_ref().and_then(|list| list.iter().map(|h| h.exact()).collect());
-    if let Some(hosts) = exact.filter(|h| !h.is_empty() && !root.server.hosts.is_empty()) {
-        if !hosts.iter().any(|host| served(host)) {
-            say("host", "`server.hosts` does not name its host".into(), "add the host to `server.hosts`");
-        }
+    let exact = exact.filter(|hosts| !hosts.is_empty() && !root.server.hosts.is_empty());
+    if exact.is_some_and(|hosts| !hosts.iter().any(|host| served(host))) {
+        say("host", "`server.hosts` does not name its host".into(), "add the host to `server.hosts`");
     }
 }
 

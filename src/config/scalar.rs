@@ -90,7 +90,7 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// The largest unit that divides it.
 fn in_units(value: u64, units: &[(&str, u64)]) -> String {
-    let fits = units.iter().rev().find(|(_, factor)| value % factor == 0 && value >= *factor);
+    let fits = units.iter().rev().find(|(_, factor)| value.is_multiple_of(*factor) && value >= *factor);
     let (unit, factor) = fits.or(units.first()).copied().unwrap_or(("", 1));
     format!("{}{unit}", value / factor)
 }
@@ -171,7 +171,9 @@ impl<const MIN: u64, const MAX: u64> Scalar<u64> for Size<MIN, MAX> {
                     );
                 }
                 _ => {
-                    return Err(refusal.help("a whole number and its unit: `512B`, `64KiB`, `512MiB`, `2GiB`"));
+                    return Err(
+                        refusal.help("a whole number and its unit: `512B`, `64KiB`, `512MiB`, `2GiB`")
+                    );
                 }
             };
             return Err(refusal.help(format!("write `{digits}{meant}`")));

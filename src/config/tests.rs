@@ -299,6 +299,11 @@ proptest::proptest! {
     fn no_text_makes_it_panic(text in "([a-z]{1,6}: ?|[\\[\\]{}&*!|>'\"%@`,:?-] ?|\\n {0,4}|\\$\\{|[a-z0-9/*]{1,4}|\\t|é)*") {
         let _ = report_of(&text).render(true);
     }
+}
+
+proptest::proptest! {
+    // Each case reads the whole file.
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
     #[test]
     fn no_value_of_any_field_makes_it_panic(value in ".{0,24}", field in 0usize..200) {

@@ -119,6 +119,14 @@ pub enum QueryKey {
 }
 
 impl QueryKey {
+    /// The globs of `include` or `exclude`.
+    pub fn globs(&self) -> &[Glob] {
+        match self {
+            Self::All | Self::None => &[],
+            Self::Include(globs) | Self::Exclude(globs) => globs,
+        }
+    }
+
     /// Is the parameter of this (decoded) name part of the key?
     pub fn keeps(&self, name: &[u8]) -> bool {
         match self {

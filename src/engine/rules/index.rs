@@ -168,7 +168,7 @@ mod tests {
                 _ => format!("/area{i}/{{id}}/*"),
             };
             let host = [format!("h{i}.example"), format!("*.d{i}.example")];
-            let hosts = (i % 2 == 0).then(|| host.iter().map(|h| HostGlob::new(h).unwrap()).collect());
+            let hosts = i.is_multiple_of(2).then(|| host.iter().map(|h| HostGlob::new(h).unwrap()).collect());
             let paths = Some(vec![PathGlob::new(&path).unwrap()]);
             Rule { conditions: Conditions { paths, hosts, ..Default::default() }, ..Default::default() }
         };

@@ -2,7 +2,6 @@
 //! wins field by field; tags are a union; header edits merge by name; `key` and `vary` by leaf; `default`
 //! puts a field back to what it is without any rule.
 
-use super::glob::Glob;
 use super::template::Template;
 use crate::engine::policy::{
     AfterWrite, Compress, HeaderEdits, HeaderSource, KeyPolicy, Policy, QueryKey, Rate, Respond, Rewrite,
@@ -245,15 +244,5 @@ fn lay_edits(setting: &Setting<HeaderEdits>, edits: &mut HeaderEdits) {
         Setting::Keep => {}
         Setting::Default => *edits = HeaderEdits::default(),
         Setting::To(later) => edits.merge(later),
-    }
-}
-
-impl QueryKey {
-    /// The globs of `include` or `exclude`.
-    pub fn globs(&self) -> &[Glob] {
-        match self {
-            Self::All | Self::None => &[],
-            Self::Include(globs) | Self::Exclude(globs) => globs,
-        }
     }
 }
