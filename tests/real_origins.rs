@@ -38,6 +38,12 @@ fn site(dir: &Path) -> Vec<String> {
     std::fs::write(dir.join("big.bin"), big).unwrap();
     std::fs::write(dir.join("empty.txt"), "").unwrap();
     std::fs::write(dir.join("name with space & ü.txt"), "odd name").unwrap();
+    // Older than a day, so that heuristics give them a lifetime.
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(old).unwrap();
+    }
     names.extend(["big.bin", "empty.txt", "name%20with%20space%20%26%20%C3%BC.txt", ""].map(String::from));
     names
 }
@@ -182,6 +188,9 @@ async fn nginx_with_compression_and_ranges_byte_for_byte() {
                     // The boundary is each server's own; the parts are the same.
                     assert_eq!((ours.status, theirs.status), (206, 206), "{what}");
                     continue;
+                }
+                if name.is_empty() && ours.status == 206 {
+                    continue; // a listing of unknown length: nginx ignores ranges of it, a stored copy need not
                 }
                 if name == "empty.txt" && headers.first().is_some_and(|(n, _)| *n == "Range") {
                     // No byte of nothing can be sent: 416, or the range ignored (RFC 9110 §14.2, §15.5.17).
