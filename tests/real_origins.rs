@@ -184,13 +184,13 @@ async fn nginx_with_compression_and_ranges_byte_for_byte() {
             for round in ["first", "second"] {
                 let ours = house.send("GET", &path, headers).await;
                 let what = format!("{path} {headers:?} {round}");
+                if name.is_empty() && ours.status == 206 {
+                    continue; // a listing of unknown length: nginx ignores ranges of it, a stored copy need not
+                }
                 if ours.header("content-type").is_some_and(|t| t.starts_with("multipart/")) {
                     // The boundary is each server's own; the parts are the same.
                     assert_eq!((ours.status, theirs.status), (206, 206), "{what}");
                     continue;
-                }
-                if name.is_empty() && ours.status == 206 {
-                    continue; // a listing of unknown length: nginx ignores ranges of it, a stored copy need not
                 }
                 if name == "empty.txt" && headers.first().is_some_and(|(n, _)| *n == "Range") {
                     // No byte of nothing can be sent: 416, or the range ignored (RFC 9110 §14.2, §15.5.17).
