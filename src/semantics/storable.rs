@@ -15,7 +15,7 @@
 //!    that names the status is what §3 calls a cache extension; the response must then be explicitly fresh.
 //!    (The heuristics of `statuses: all` bring in what RFC 9110 §15.1 lists, by that choice only.);
 //! 10. a lifetime, or else a validator and a status that RFC 9110 §15.1 lets a cache keep without being told:
-//!     such a response is never used before it was validated;
+//!     such a response is validated before each use;
 //! 11. whether a stored copy could be used at all.
 //!
 //! "Governing field" is the one [`targeted`] chose; every directive above is read from it alone. Only
@@ -224,7 +224,7 @@ pub fn assess(exchange: &Exchange<'_>, options: &Options) -> Result<Storable, No
         lifetime: lifetime.map_or(Duration::ZERO, |(lifetime, _)| lifetime),
         source: lifetime.map_or(Source::None, |(_, source)| source),
         initial_age: age::initial(exchange.response, exchange.request_time, exchange.response_time),
-        stale: freshness::stale_use(&said, options),
+        stale: freshness::stale_use(&said, lifetime.is_some(), options),
         must_validate: said.no_cache == Qualified::Whole,
         immutable: said.immutable,
         no_transform: said.no_transform
