@@ -86,6 +86,8 @@ pub enum SetCookie {
     Refuse,
     /// It is stored and served without it.
     Strip,
+    /// It is stored with it, as RFC 9111 §3.1 and §7.3 have it: every client gets the same cookie.
+    Store,
 }
 
 /// The part of a policy that decides on storing (interface.md §2.2).
@@ -328,6 +330,7 @@ fn omitted(
         match options.set_cookie {
             SetCookie::Refuse => return Err(NotStored::SetCookie),
             SetCookie::Strip => omit.push(SET_COOKIE),
+            SetCookie::Store => {}
         }
     }
     Ok(omit)
