@@ -9,6 +9,8 @@
 //!
 //! The run is the same every time. `ORACLE_CASES=400000 cargo test --test semantics_oracle` looks further.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, to which the exception for tests does not reach
+
 #[path = "semantics_oracle/case.rs"]
 mod case;
 #[path = "semantics_oracle/ledger.rs"]

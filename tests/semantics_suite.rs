@@ -9,6 +9,8 @@
 //! The options are those of a cache that is to show all it can: heuristics for every status that allows them,
 //! a rule that names the error statuses, cookies stripped.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, to which the exception for tests does not reach
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use larder::semantics::cache_control::RequestDirectives;
 use larder::semantics::date;
