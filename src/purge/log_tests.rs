@@ -366,8 +366,10 @@ fn op() -> impl Strategy<Value = Op> {
 
 const PATHS: [&str; 3] = ["/a", "/a/b", "/c"];
 
-/// A purge, and which entries (tag, path) it names.
-fn purge_of(mode: Mode, what: u8) -> (Arc<Purge>, fn(u8, u8, u8) -> bool) {
+/// Whether the purge `what` names the entry (tag, path).
+type Names = fn(u8, u8, u8) -> bool;
+
+fn purge_of(mode: Mode, what: u8) -> (Arc<Purge>, Names) {
     let selector = match what {
         0..=9 => Selector::tag(&format!("t{}", what % 6)),
         10 => Selector::prefix("e.example/a").unwrap(),
@@ -376,7 +378,7 @@ fn purge_of(mode: Mode, what: u8) -> (Arc<Purge>, fn(u8, u8, u8) -> bool) {
         13 => Selector::Everything,
         _ => return (ban(mode, "^/a/"), |_, _, path| path == 1),
     };
-    let names: fn(u8, u8, u8) -> bool = match what {
+    let names: Names = match what {
         0..=9 => |what, tag, _| tag == what % 6,
         10 => |_, _, path| path < 2,
         11 => |_, _, path| path == 0,
@@ -399,7 +401,7 @@ proptest! {
             false => small(),
         };
         let log = PurgeLog::alone(limits);
-        let mut purges: Vec<(Mode, u8, fn(u8, u8, u8) -> bool)> = Vec::new();
+        let mut purges: Vec<(Mode, u8, Names)> = Vec::new();
         let mut entries: Vec<(Born, Selectors, Check, u8, u8, usize)> = Vec::new();
         for op in ops {
             match op {

@@ -13,7 +13,7 @@
 //! * [`fleet`]: the state machine that follows the common log of a fleet, through gaps, trims and forks.
 //!
 //! Nothing here does I/O or reads a clock, so all of it runs, as it is, in the random-schedule model
-//! (`tests/purge_model.rs`), which is where the rules below were found and are kept.
+//! (`tests/purge_model`), which is where the rules below were found and are kept.
 //!
 //! # Forgetting is safe
 //! Every structure is bounded. What is dropped raises a *floor* first: entries born before the floor of a mode are
