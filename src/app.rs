@@ -5,10 +5,10 @@ use crate::admin::access::{Gate, Scope, Token};
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
 use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
-use crate::engine::rules::RuleSet;
 use crate::engine::draft::Refused;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
+use crate::engine::rules::RuleSet;
 use crate::engine::{Engine, Site};
 use crate::front::handler::Limits;
 use crate::front::listener::{self, ConnSettings, Listener};
@@ -236,8 +236,7 @@ fn open(
             Some(reloader)
         }
     };
-    let socket =
-        listener::bind(wanted.address, false).map_err(|e| StartError::Listen(wanted.address, e))?;
+    let socket = listener::bind(wanted.address, false).map_err(|e| StartError::Listen(wanted.address, e))?;
     let proxy_protocol = wanted.proxy_protocol.unwrap_or(proxy_protocol);
     Ok(Listener { socket, tls, proxy_protocol })
 }

@@ -106,7 +106,8 @@ fn start_tracing(level: Level) {
 }
 
 async fn serve(args: &Args, config: Config) -> ExitCode {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let signals =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         return fail(1, "cannot listen for signals");
     };

@@ -34,14 +34,8 @@ pub enum Refused {
 
 impl Refused {
     /// All but those of the semantics.
-    pub const OWN: [Self; 6] = [
-        Self::Tags,
-        Self::PathTooDeep,
-        Self::TooLarge,
-        Self::Incomplete,
-        Self::FillBudget,
-        Self::Superseded,
-    ];
+    pub const OWN: [Self; 6] =
+        [Self::Tags, Self::PathTooDeep, Self::TooLarge, Self::Incomplete, Self::FillBudget, Self::Superseded];
 
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! What the engine works with: the parts that live as long as the process ([`Engine`]), and those that a
 //! reload replaces as a whole ([`Site`]).
 
+use crate::body::InBody;
 use crate::clock::Clock;
 use crate::engine::draft::{Base, Refused};
 use crate::engine::flight::Flights;
@@ -9,7 +10,6 @@ use crate::engine::policy::Policy;
 use crate::engine::rules::{RequestFacts, RuleSet};
 use crate::engine::{deliver, fast, key};
 use crate::observe::Metrics;
-use crate::body::InBody;
 use crate::origin::{Answer, Origin, OriginError, SendOptions};
 use crate::purge::{Born, PurgeLog, Selector, Subject, Verdict};
 use crate::semantics::cache_status::Member;
@@ -188,7 +188,8 @@ impl Engine {
     /// The newest birth among what is stored or in flight for a URL.
     fn newest_birth(&self, site: &Site, url: &str) -> Birth {
         let Some((scheme, host, path, query)) = parts_of(url) else { return Birth::Unknown };
-        let facts = RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &HeaderMap::new() };
+        let facts =
+            RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &HeaderMap::new() };
         let resolved = site.rules.resolve(&facts);
         let policy = &resolved.policy;
         let one_key = resolved.repeatable && policy.key.headers.is_empty() && policy.key.cookies.is_empty();
@@ -224,10 +225,7 @@ impl Engine {
         trailers: Option<HeaderMap>,
     ) -> Entry {
         let head = if fast::eligible(&meta, policy, trailers.is_some()) {
-            PreparedHead {
-                bytes: fast::prepare(site, policy, &meta, length),
-                generation: site.generation,
-            }
+            PreparedHead { bytes: fast::prepare(site, policy, &meta, length), generation: site.generation }
         } else {
             PreparedHead::default()
         };
@@ -250,7 +248,11 @@ impl Engine {
         let answer = origin.send(request, options).await;
         match &answer {
             Ok(answer) => {
-                self.metrics.origin_answer(&policy.origin, answer.response.status().as_u16(), answer.first_byte);
+                self.metrics.origin_answer(
+                    &policy.origin,
+                    answer.response.status().as_u16(),
+                    answer.first_byte,
+                );
             }
             Err(error) => {
                 self.metrics.origin_error(&policy.origin);

@@ -145,13 +145,21 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("larder_requests", "Requests by the last matching rule and by outcome", self.requests.clone());
+        r.register(
+            "larder_requests",
+            "Requests by the last matching rule and by outcome",
+            self.requests.clone(),
+        );
         r.register(
             "larder_request_seconds",
             "From the request's head to the answer's last byte, by outcome",
             self.request_seconds.clone(),
         );
-        r.register("larder_bytes", "Body bytes sent to clients and received from origins", self.bytes.clone());
+        r.register(
+            "larder_bytes",
+            "Body bytes sent to clients and received from origins",
+            self.bytes.clone(),
+        );
         r.register(
             "larder_origin_requests",
             "Requests answered by an origin, by status class; error = no answer",
@@ -162,7 +170,11 @@ impl Metrics {
             "From sending a request to the origin's first byte",
             self.origin_seconds.clone(),
         );
-        r.register("larder_origin_up", "1 while some server of the origin may be used", self.origin_up.clone());
+        r.register(
+            "larder_origin_up",
+            "1 while some server of the origin may be used",
+            self.origin_up.clone(),
+        );
         r.register(
             "larder_not_stored",
             "Answers that were fetched and not stored, by reason",
@@ -179,15 +191,23 @@ impl Metrics {
             "Answers not stored because of too many or too long tags",
             self.tags_rejected.clone(),
         );
-        r.register("larder_served_age_seconds", "How old what we serve from the store is", self.served_age.clone());
-        r.register("larder_entry_ttl_seconds", "Remaining lifetime of answers when stored", self.entry_ttl.clone());
-        r.register("larder_memory_bytes", "Bodies and metadata in the memory tier", self.memory_bytes.clone());
-        r.register("larder_memory_entries", "Stored variants", self.memory_entries.clone());
         r.register(
-            "larder_evictions",
-            "Keys that left the memory tier, by cause",
-            self.evictions.clone(),
+            "larder_served_age_seconds",
+            "How old what we serve from the store is",
+            self.served_age.clone(),
         );
+        r.register(
+            "larder_entry_ttl_seconds",
+            "Remaining lifetime of answers when stored",
+            self.entry_ttl.clone(),
+        );
+        r.register(
+            "larder_memory_bytes",
+            "Bodies and metadata in the memory tier",
+            self.memory_bytes.clone(),
+        );
+        r.register("larder_memory_entries", "Stored variants", self.memory_entries.clone());
+        r.register("larder_evictions", "Keys that left the memory tier, by cause", self.evictions.clone());
         r.register(
             "larder_variants_dropped",
             "Variants pushed out by max_variants",
@@ -229,7 +249,10 @@ impl Metrics {
             drop(self.origin_seconds.get_or_create(&OriginLabel { origin: origin.clone() }));
             drop(self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() }));
             for status in CLASSES {
-                drop(self.origin_requests.get_or_create(&OriginStatusLabels { origin: origin.clone(), status }));
+                drop(
+                    self.origin_requests
+                        .get_or_create(&OriginStatusLabels { origin: origin.clone(), status }),
+                );
             }
         }
     }

@@ -109,15 +109,7 @@ impl Entry {
         trailers: Option<HeaderMap>,
         head: PreparedHead,
     ) -> Self {
-        Self {
-            meta,
-            body,
-            length,
-            trailers,
-            head,
-            check: Check::new(),
-            refreshing: AtomicBool::new(false),
-        }
+        Self { meta, body, length, trailers, head, check: Check::new(), refreshing: AtomicBool::new(false) }
     }
 
     /// Bytes this entry is charged with: body, fields, selectors and [`ENTRY_OVERHEAD`].

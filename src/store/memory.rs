@@ -71,7 +71,10 @@ pub struct Memory {
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory").field("capacity", &self.capacity).field("keys", &self.map.entry_count()).finish()
+        f.debug_struct("Memory")
+            .field("capacity", &self.capacity)
+            .field("keys", &self.map.entry_count())
+            .finish()
     }
 }
 
@@ -176,7 +179,13 @@ struct UntilUseless;
 impl UntilUseless {
     fn left(resource: &Resource) -> Duration {
         let left = |e: &Arc<Entry>| e.meta.useless_after().since(e.meta.arrived);
-        resource.variants.iter().map(left).max().unwrap_or_default().min(Duration::from_secs(10 * 365 * 86_400))
+        resource
+            .variants
+            .iter()
+            .map(left)
+            .max()
+            .unwrap_or_default()
+            .min(Duration::from_secs(10 * 365 * 86_400))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the integration tests share: the whole product in this process on free ports, a scripted origin that
 //! answers when and how a test says, a plain client, and a clock that the test moves. Nothing here sleeps: tests
 //! wait for what happens.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that can't go on should say so and fail
 #![allow(dead_code)] // each test binary uses its own part
 
 use bytes::Bytes;
@@ -317,11 +318,8 @@ impl Asked {
         let lower = head.to_ascii_lowercase();
         let bodyless = lower.starts_with("304") || lower.starts_with("204");
         let framed = lower.contains("content-length:") || lower.contains("transfer-encoding:");
-        let length = if framed || bodyless {
-            String::new()
-        } else {
-            format!("Content-Length: {}\r\n", body.len())
-        };
+        let length =
+            if framed || bodyless { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         self.write(format!("HTTP/1.1 {head}\r\n{length}\r\n{body}").as_bytes()).await;
         self.done().await;
     }
