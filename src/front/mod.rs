@@ -10,6 +10,7 @@ pub mod normalise;
 pub mod prefixed;
 pub mod proxy_protocol;
 pub mod refusal;
+pub mod request_id;
 pub mod tls;
 pub mod tracker;
 
