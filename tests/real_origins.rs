@@ -109,15 +109,8 @@ async fn larder_before(origin: SocketAddr, rule: &str) -> House {
 }
 
 /// Fields that must reach the client as the origin sent them.
-const SAME: [&str; 7] = [
-    "content-type",
-    "last-modified",
-    "etag",
-    "content-encoding",
-    "vary",
-    "content-range",
-    "cache-control",
-];
+const SAME: [&str; 7] =
+    ["content-type", "last-modified", "etag", "content-encoding", "vary", "content-range", "cache-control"];
 
 #[track_caller]
 fn assert_same(what: &str, ours: &Reply, theirs: &Reply) {
