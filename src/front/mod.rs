@@ -4,5 +4,17 @@
 
 pub mod handler;
 pub mod http1;
+pub mod http2;
+pub mod listener;
+pub mod normalise;
+pub mod prefixed;
+pub mod proxy_protocol;
 pub mod refusal;
 pub mod request_id;
+pub mod service;
+pub mod tls;
+pub mod tracker;
+pub mod tunnel;
+
+#[cfg(test)]
+mod testing;

@@ -79,7 +79,11 @@ enum Step<R> {
     /// More bytes.
     Read,
     /// A fast answer, whose head is in `answer`.
-    Answer { body: Option<Chunks>, record: R, close: bool },
+    Answer {
+        body: Option<Chunks>,
+        record: R,
+        close: bool,
+    },
     Slow(Plan),
     Upgrade,
     Refuse(Refusal),

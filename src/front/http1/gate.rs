@@ -200,7 +200,8 @@ impl<'w, IO: AsyncRead + AsyncWrite + Unpin> Gate<'w, IO> {
             return Poll::Pending; // nothing of hyper's may leave, and it will not be polled again
         }
         if !self.signals.begun() {
-            let first = slices.iter().map(|slice| &**slice).find(|slice| !slice.is_empty()).unwrap_or_default();
+            let first =
+                slices.iter().map(|slice| &**slice).find(|slice| !slice.is_empty()).unwrap_or_default();
             if !self.continue_left.is_empty() && first.starts_with(self.continue_left) {
                 return self.poll_continue(cx);
             }

@@ -98,7 +98,9 @@ async fn a_100_continue_of_one_byte_segments_is_whole() {
 async fn expect_100_continue_with_an_unwanted_body_is_the_last_request() {
     let handler = Script::new(true);
     let mut client = connect(&handler);
-    client.send("POST /ignore HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
+    client
+        .send("POST /ignore HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        .await;
     let got = replies(&client.read_to_end().await, &["POST"]);
     assert_eq!((got.len(), &*got[0].body), (1, "ignored"));
     // It can't be told from here whether the body will come, so nothing after it may be a request.
@@ -122,7 +124,8 @@ async fn http_1_0_closes_unless_asked_rfc_9112_section_9_3() {
     let handler = Script::new(true);
     let got = ask(&handler, "GET /hit/3 HTTP/1.0\r\n\r\nGET /hit/1 HTTP/1.0\r\n\r\n", &["GET"]).await;
     assert_eq!((got.len(), &*got[0].body), (1, "aaa"));
-    let input = "GET /hit/3 HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /stream HTTP/1.0\r\nHost: a\r\n\r\n";
+    let input =
+        "GET /hit/3 HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /stream HTTP/1.0\r\nHost: a\r\n\r\n";
     let got = ask(&handler, input, &["GET", "GET"]).await;
     assert_eq!(got[0].header("connection"), Some("keep-alive"));
     assert_eq!(got[1].body, "one two three");
@@ -134,11 +137,15 @@ async fn http_1_0_closes_unless_asked_rfc_9112_section_9_3() {
 async fn connection_close_from_either_side_is_the_end() {
     let handler = Script::new(true);
     for first in ["/hit/2", "/miss", "/stream"] {
-        let input = format!("GET {first} HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, CLOSE\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        let input = format!(
+            "GET {first} HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, CLOSE\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+        );
         let got = ask(&handler, input, &["GET"]).await;
         assert_eq!((got.len(), got[0].header("connection")), (1, Some("close")), "{first}");
     }
-    let got = ask(&handler, "GET /close HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", &["GET"]).await;
+    let got =
+        ask(&handler, "GET /close HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", &["GET"])
+            .await;
     assert_eq!((got.len(), &*got[0].body, got[0].header("connection")), (1, "bye", Some("close")));
 }
 
@@ -165,7 +172,9 @@ async fn an_early_answer_survives_a_stalled_reader_a_late_body_and_a_pipelined_r
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_seen_to_be_incomplete() {
     let handler = Script::new(true);
-    let got = ask(&handler, "GET /broken HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", &["GET"]).await;
+    let got =
+        ask(&handler, "GET /broken HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", &["GET"])
+            .await;
     assert_eq!((got.len(), &*got[0].body), (1, "half[truncated]"));
 }
 

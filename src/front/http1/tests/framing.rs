@@ -152,8 +152,15 @@ async fn a_body_that_ends_early_is_400_and_the_handler_knows_rfc_9112_section_8(
 async fn get_with_a_body_is_read_to_its_end_rfc_9110_section_9_3_1() {
     let handler = Script::new(true);
     let smuggled = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
-    let input = format!("GET /hit/3 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{smuggled}{LAST}", smuggled.len());
+    let input = format!(
+        "GET /hit/3 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{smuggled}{LAST}",
+        smuggled.len()
+    );
     let got = ask(&handler, input, &["GET", "GET"]).await;
     assert_eq!(got.iter().map(|r| &*r.body).collect::<Vec<_>>(), ["aaa", "a"]);
-    assert_eq!(handler.handled(), ["GET /hit/3"], "the first is not for the fast lane, the body is no request");
+    assert_eq!(
+        handler.handled(),
+        ["GET /hit/3"],
+        "the first is not for the fast lane, the body is no request"
+    );
 }

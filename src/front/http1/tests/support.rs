@@ -107,7 +107,8 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
     let target = request.uri().path_and_query().map_or_else(|| request.uri().to_string(), |t| t.to_string());
     seen.handled.lock().unwrap().push(format!("{} {target}", request.method()));
     if let Some(len) = hit(&target) {
-        let body = if request.method() == Method::HEAD { OutBody::Empty } else { OutBody::Chunks(filler(len)) };
+        let body =
+            if request.method() == Method::HEAD { OutBody::Empty } else { OutBody::Chunks(filler(len)) };
         let mut response = plain(body);
         response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
         response.headers_mut().insert("content-length", HeaderValue::from(len));
@@ -248,8 +249,11 @@ impl Handler for Script {
     fn fast(&self, request: &FastRequest<'_>, _: &Conn, out: &mut Vec<u8>) -> Option<FastAnswer<usize>> {
         let len = hit(std::str::from_utf8(request.target).ok()?).filter(|_| self.lane)?;
         self.seen.fast.fetch_add(1, Ordering::SeqCst);
-        write!(out, "HTTP/1.1 200 OK\r\ndate: {DATE}\r\ncontent-type: text/plain\r\ncontent-length: {len}\r\n\r\n")
-            .unwrap();
+        write!(
+            out,
+            "HTTP/1.1 200 OK\r\ndate: {DATE}\r\ncontent-type: text/plain\r\ncontent-length: {len}\r\n\r\n"
+        )
+        .unwrap();
         Some(FastAnswer { body: filler(len), record: len })
     }
 
@@ -279,8 +283,7 @@ pub fn conn(tls: bool) -> Arc<Conn> {
 pub fn connect_with(handler: &Arc<Script>, limits: Limits, pipe: usize) -> Client {
     let (io, far) = tokio::io::duplex(pipe);
     let (drain, told) = watch::channel(false);
-    let server =
-        super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::new(limits), told);
+    let server = super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::new(limits), told);
     Client { io, drain, server: tokio::spawn(server) }
 }
 
@@ -374,7 +377,8 @@ pub fn replies(mut bytes: &[u8], methods: &[&str]) -> Vec<Reply> {
 
 fn one_reply<'b>(bytes: &'b [u8], methods: &mut std::slice::Iter<'_, &str>) -> (Reply, &'b [u8]) {
     let shown = || String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
-    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| panic!("no head: {}", shown()));
+    let end =
+        bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| panic!("no head: {}", shown()));
     let text = std::str::from_utf8(&bytes[..end]).unwrap();
     let rest = &bytes[end + 4..];
     let mut lines = text.split("\r\n");
