@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How much the log remembers; beyond that it forgets, safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Pairs of selector and mode that were purged on request. About 35 bytes each when full.
+    /// Pairs of selector and mode that were purged on request; 17 bytes each, times the slack of a hash map.
     pub selectors: usize,
     /// The same for invalidation by unsafe methods, a share of its own.
     pub writes: usize,
@@ -230,7 +230,8 @@ impl PurgeLog {
         self.look_up(clean_at, born, selectors.all(), Some(subject))
     }
 
-    /// What the log says about an entry that comes from the shared tier. Anything but `Clean` and `Soft` is a miss there.
+    /// What the log says about an entry that comes from the shared tier. The caller remembers nothing of it: what is
+    /// promoted to memory starts with a new [`super::Check`] and [`Born::shared`].
     pub fn check_shared(&self, born: PurgeId, selectors: &Selectors, subject: &Subject<'_>) -> Verdict {
         let _ = self.version();
         // Born beyond our own position, on another branch, before a gap, or before our time.

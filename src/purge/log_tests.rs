@@ -493,3 +493,83 @@ fn a_check_that_begins_after_a_purge_was_applied_sees_it() {
     assert!(checks.load(Ordering::Relaxed) > 0);
     assert_eq!(missed.load(Ordering::Relaxed), 0);
 }
+
+/// Runs `round` again and again. Once it has handed over the birth of an entry that is purged, two threads check that
+/// entry, and must find it purged whatever goes on in the log.
+fn hammer(log: &PurgeLog, rounds: u64, mut round: impl FnMut(u64, &dyn Fn(Born))) {
+    const NOTHING: u64 = u64::MAX;
+    let purged = AtomicU64::new(NOTHING);
+    let (done, missed, checks) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let selectors = page(&["victim"]);
+                while !done.load(Ordering::Relaxed) {
+                    let born = purged.load(Ordering::Acquire);
+                    if born != NOTHING {
+                        let verdict = log.check(Born::shared(PurgeId(born)), &selectors, &Subject::default());
+                        missed.fetch_add(u64::from(verdict != Verdict::Hard), Ordering::Relaxed);
+                        checks.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        for n in 0..rounds {
+            round(n, &|born| purged.store(born.id.0, Ordering::Release));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(checks.load(Ordering::Relaxed) > 0);
+    assert_eq!(missed.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn no_check_slips_between_the_table_and_the_floor_when_the_table_overflows() {
+    let log = PurgeLog::alone(Limits { selectors: 8, buckets: 4, shards: 1, ..small() });
+    hammer(&log, 15_000, |_, purged| {
+        let born = log.cursor();
+        purge(&log, Mode::Hard, Selector::tag("victim"));
+        purged(born);
+        let flood = |n| Purge::new(Mode::Hard, (0..n).map(|n| Selector::Tag(format!("f{n}"))).collect());
+        log.apply_local(&Arc::new(flood(9)), NOW);
+    });
+}
+
+#[test]
+fn no_check_slips_between_the_predicates_and_the_floor_when_the_oldest_is_dropped() {
+    let log = PurgeLog::alone(Limits { predicates: 1, buckets: 4, ..small() });
+    let (victim, other) = (ban(Mode::Hard, "^$"), ban(Mode::Hard, "^/other"));
+    hammer(&log, 15_000, |_, purged| {
+        let born = log.cursor();
+        log.apply_local(&victim, NOW);
+        purged(born);
+        log.apply_local(&other, NOW);
+    });
+}
+
+#[test]
+fn no_check_slips_between_pending_and_the_table_when_a_purge_is_read_back() {
+    let log = PurgeLog::in_fleet(Limits { buckets: 4, ..small() });
+    log.apply(&batch(&[1], Vec::new()));
+    hammer(&log, 15_000, |n, purged| {
+        let born = log.cursor();
+        let purge = hard("victim");
+        log.apply_local(&purge, NOW);
+        purged(born);
+        let id = 2 + n;
+        log.apply(&batch(&[id], vec![Logged { id: PurgeId(id), purge, own: vec![n + 1] }]));
+    });
+}
+
+#[test]
+fn no_check_slips_between_distrust_and_the_floor_when_the_answer_is_read_back() {
+    let log = PurgeLog::in_fleet(Limits { buckets: 4, ..small() });
+    log.apply(&batch(&[1], Vec::new()));
+    hammer(&log, 15_000, |n, purged| {
+        let born = log.cursor();
+        let id = 2 + n;
+        log.apply(&Batch { distrust: true, ..batch(&[id], Vec::new()) });
+        purged(born);
+        log.apply(&Batch { trust: true, raise: PurgeId(id), ..batch(&[id], Vec::new()) });
+    });
+}

@@ -20,7 +20,7 @@
 //! treated as if a purge of that mode had selected them. Forgetting costs misses, never staleness.
 //!
 //! # Order
-//! Purges may be checked while another is being applied. Two rules make that sound, and both are relied on in
+//! Entries may be checked while a purge is being applied. Two rules make that sound, and both are relied on in
 //! `log.rs`:
 //! 1. A writer publishes in the order table, predicates, floors, buckets, version (Release), position. A reader
 //!    loads the version first (Acquire), and remembers it only with a clean verdict.

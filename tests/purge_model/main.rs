@@ -25,7 +25,8 @@ use world::{Design, World};
 const STEPS: usize = 1_000;
 /// Schedules in CI.
 const SCHEDULES: u64 = 6_000;
-/// Within how many schedules a wrong design must be found out. Most are in the first hundred; the rarest took 2,370.
+/// Within how many schedules a wrong design must be found out. Most are in the first hundred; the rarest need
+/// thousands.
 const CAUGHT_WITHIN: u64 = 20_000;
 
 fn env(name: &str) -> Option<u64> {

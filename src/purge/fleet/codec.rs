@@ -49,14 +49,19 @@ enum ParsedBody {
     Mark,
 }
 
-/// `None` for what can't be written: an unreadable body, or one over the limit.
+/// A purge that would exceed the limit is written as one of everything, in its mode. `None` only for an unreadable
+/// body, which nobody appends.
 pub fn encode(by: &Stamp, body: &Body) -> Option<Vec<u8>> {
-    let body = match body {
-        Body::Purge(purge) => WrittenBody::Purge(purge),
-        Body::Barrier => WrittenBody::Barrier,
-        Body::Mark => WrittenBody::Mark,
-        Body::Unreadable => return None,
-    };
+    match body {
+        Body::Purge(purge) => write(by, WrittenBody::Purge(purge))
+            .or_else(|| write(by, WrittenBody::Purge(&Purge::everything(purge.mode)))),
+        Body::Barrier => write(by, WrittenBody::Barrier),
+        Body::Mark => write(by, WrittenBody::Mark),
+        Body::Unreadable => None,
+    }
+}
+
+fn write(by: &Stamp, body: WrittenBody<'_>) -> Option<Vec<u8>> {
     let written = Written { v: VERSION, node: by.node, seqs: &by.seqs, body };
     serde_json::to_vec(&written).ok().filter(|bytes| bytes.len() <= MAX_RECORD_BYTES)
 }
@@ -112,6 +117,14 @@ mod tests {
             assert_eq!(decode(&bytes), (by, body));
         }
         assert_eq!(encode(&Stamp::default(), &Body::Unreadable), None);
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_record_becomes_a_purge_of_everything() {
+        let selectors = vec![Selector::Tag("x".repeat(MAX_RECORD_BYTES))];
+        let body = Body::Purge(Arc::new(Purge::new(Mode::Soft, selectors)));
+        let (_, read) = decode(&encode(&Stamp::default(), &body).unwrap());
+        assert_eq!(read, Body::Purge(Arc::new(Purge::everything(Mode::Soft))));
     }
 
     #[test]

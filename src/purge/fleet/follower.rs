@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One node's view of its fleet's log. Whoever drives it:
-/// * reads after [`Follower::position`] and hands the answer to [`Follower::on_read`], at least once per heart-beat with
-///   the tail;
+/// * reads after [`Follower::position`], one read at a time, and hands the answer to [`Follower::on_read`], at least once
+///   per heart-beat with the tail;
 /// * sends what [`Follower::next_append`] gives, one at a time, and reports with [`Follower::appended`] or
 ///   [`Follower::append_failed`];
 /// * carries out effects in order ([`Effect::perform`]).

@@ -24,7 +24,7 @@ pub struct OutboxLimits {
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        Self { purges: 10_000, selectors: 100_000, recent: 1_000, writes_per_record: 1_000 }
+        Self { purges: 10_000, selectors: 100_000, recent: 1_000, writes_per_record: 500 }
     }
 }
 
@@ -53,6 +53,14 @@ struct Item {
     seq: u64,
     purge: Arc<Purge>,
     state: State,
+    /// Has left once. A copy may be in the log already although nobody said so, and will then settle this purge.
+    tried: bool,
+}
+
+impl Item {
+    fn new(seq: u64, purge: Arc<Purge>) -> Self {
+        Self { seq, purge, state: State::Queued, tried: false }
+    }
 }
 
 /// The answer to the last break of the log: a barrier after a fork, else a mark.
@@ -129,7 +137,7 @@ impl Outbox {
     /// Queues a purge. If that is too much, says what became one purge of everything, in the strictest mode among them.
     pub fn push(&mut self, seq: u64, purge: Arc<Purge>) -> Option<Folded> {
         let cause = purge.cause;
-        self.items.push_back(Item { seq, purge, state: State::Queued });
+        self.items.push_back(Item::new(seq, purge));
         let share = self.items.iter().filter(|item| item.purge.cause == cause);
         let (purges, selectors) =
             share.fold((0, 0), |(count, size), item| (count + 1, size + item.purge.size()));
@@ -149,7 +157,7 @@ impl Outbox {
             !folded
         });
         let purge = Arc::new(Purge { who: "folded".to_owned(), cause, ..Purge::everything(strictest?) });
-        self.items.push_back(Item { seq: into, purge: Arc::clone(&purge), state: State::Queued });
+        self.items.push_back(Item::new(into, Arc::clone(&purge)));
         Some(Folded { seqs, into, purge })
     }
 
@@ -166,13 +174,11 @@ impl Outbox {
         self.before_answer = kept_before;
     }
 
-    /// Whether an invalidation of this selector waits and has not left yet, so that its record will stand after every
-    /// fill that has begun anywhere by now.
+    /// Whether an invalidation of this selector waits and has never left, so that its record will stand after every fill
+    /// that has begun anywhere by now.
     pub fn holds_unsent(&self, selector: &Selector) -> bool {
         self.items.iter().any(|item| {
-            item.state == State::Queued
-                && item.purge.mode >= Mode::Invalidate
-                && item.purge.selectors.contains(selector)
+            !item.tried && item.purge.mode >= Mode::Invalidate && item.purge.selectors.contains(selector)
         })
     }
 
@@ -193,6 +199,7 @@ impl Outbox {
                 continue;
             }
             item.state = State::Sent;
+            item.tried = true;
             seqs.push(item.seq);
             purges.push(Arc::clone(&item.purge));
             if item.purge.cause == Cause::Request || seqs.len() >= self.limits.writes_per_record {
@@ -200,7 +207,7 @@ impl Outbox {
             }
         }
         let by = Stamp { node: self.node, seqs };
-        Some(Append { by, body: Body::Purge(merge(purges)?), above: PurgeId::ZERO })
+        Some(Append { by, body: Body::Purge(merge(&purges)), above: PurgeId::ZERO })
     }
 
     fn next_answer(&mut self) -> Option<Append> {
@@ -288,7 +295,7 @@ impl Outbox {
         self.items.iter_mut().for_each(|item| item.state = State::Queued);
         let recent = self.recent.take().into_iter().chain(self.recent_writes.take());
         let mut again: VecDeque<Item> =
-            recent.map(|(seq, purge)| Item { seq, purge, state: State::Queued }).collect();
+            recent.map(|(seq, purge)| Item { tried: true, ..Item::new(seq, purge) }).collect();
         again.append(&mut self.items);
         self.items = again;
         self.broken(true, above);
@@ -308,10 +315,9 @@ impl Outbox {
 }
 
 /// Several invalidations by unsafe methods as one.
-fn merge(mut purges: Vec<Arc<Purge>>) -> Option<Arc<Purge>> {
-    if purges.len() == 1 {
-        return purges.pop();
+fn merge(purges: &[Arc<Purge>]) -> Arc<Purge> {
+    match purges {
+        [only] => Arc::clone(only),
+        _ => Arc::new(written(purges.iter().flat_map(|purge| purge.selectors.iter().cloned()).collect())),
     }
-    let selectors: Vec<Selector> = purges.iter().flat_map(|purge| purge.selectors.iter().cloned()).collect();
-    (!selectors.is_empty()).then(|| Arc::new(written(selectors)))
 }
