@@ -271,13 +271,26 @@ mod tests {
     #[test]
     fn statuses_are_those_that_rfc_9209_section_2_3_recommends() {
         let recommended = [
-            ("dns_timeout", 504), ("dns_error", 502), ("destination_unavailable", 503),
-            ("destination_ip_unroutable", 502), ("connection_refused", 502), ("connection_terminated", 502),
-            ("connection_timeout", 504), ("connection_read_timeout", 504), ("connection_write_timeout", 504),
-            ("connection_limit_reached", 503), ("tls_protocol_error", 502), ("tls_certificate_error", 502),
-            ("http_response_incomplete", 502), ("http_response_header_section_size", 502),
-            ("http_response_body_size", 502), ("http_response_timeout", 504), ("http_upgrade_failed", 502),
-            ("http_protocol_error", 502), ("proxy_internal_error", 500), ("proxy_configuration_error", 500),
+            ("dns_timeout", 504),
+            ("dns_error", 502),
+            ("destination_unavailable", 503),
+            ("destination_ip_unroutable", 502),
+            ("connection_refused", 502),
+            ("connection_terminated", 502),
+            ("connection_timeout", 504),
+            ("connection_read_timeout", 504),
+            ("connection_write_timeout", 504),
+            ("connection_limit_reached", 503),
+            ("tls_protocol_error", 502),
+            ("tls_certificate_error", 502),
+            ("http_response_incomplete", 502),
+            ("http_response_header_section_size", 502),
+            ("http_response_body_size", 502),
+            ("http_response_timeout", 504),
+            ("http_upgrade_failed", 502),
+            ("http_protocol_error", 502),
+            ("proxy_internal_error", 500),
+            ("proxy_configuration_error", 500),
             ("proxy_loop_detected", 502),
         ];
         // These three go with whatever status the request deserves.
@@ -317,7 +330,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_token_is_a_string() {
-        let status = |name| response(Refusal::Internal, name, "id", false).headers().get("proxy-status").cloned();
+        let status =
+            |name| response(Refusal::Internal, name, "id", false).headers().get("proxy-status").cloned();
         assert_eq!(status("larder").unwrap(), "larder;error=proxy_internal_error");
         assert_eq!(status("my \"edge\"").unwrap(), "\"my \\\"edge\\\"\";error=proxy_internal_error");
         assert_eq!(status("näh"), None);

@@ -67,7 +67,9 @@ fn request_line(line: &[u8], complete: bool) -> Result<(), Fault> {
     match target {
         // Two spaces in a row; or an end of line after the first.
         Some([]) if version.is_some() || complete => return Err(Refusal::BadRequestLine.into()),
-        Some(target) if !target.iter().all(|&b| b > b' ' && b < 0x7F) => return Err(Refusal::BadTarget.into()),
+        Some(target) if !target.iter().all(|&b| b > b' ' && b < 0x7F) => {
+            return Err(Refusal::BadTarget.into());
+        }
         None if complete => return Err(Refusal::BadRequestLine.into()),
         _ => {}
     }
@@ -86,7 +88,9 @@ fn judge_version(version: &[u8], line_len: usize) -> Result<(), Fault> {
     match version {
         b"HTTP/1.0" | b"HTTP/1.1" => Ok(()),
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Err(Fault::NewerMinor(line_len - 1)),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
             Err(Refusal::VersionNotSupported.into())
         }
         _ => Err(Refusal::BadVersion.into()),

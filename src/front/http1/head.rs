@@ -52,7 +52,8 @@ pub(super) fn read<'h, 'b>(
         _ => {}
     }
     let mut request = httparse::Request::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, slots);
+    let parsed =
+        httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, slots);
     let len = match parsed {
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => return outgrown(bytes, limits).map_or(Ok(None), |r| Err(r.into())),

@@ -65,8 +65,12 @@ mod tests {
     #[test]
     fn rfc_9110_section_7_6_1_fields_of_the_other_connection_stay_behind() {
         let fields = [
-            ("connection", "close"), ("content-length", "5"), ("transfer-encoding", "chunked"),
-            ("upgrade", "h2c"), ("trailer", "x"), ("x-kept", "1"),
+            ("connection", "close"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("trailer", "x"),
+            ("x-kept", "1"),
         ];
         assert_eq!(encoded(103, &fields), "HTTP/1.1 103 Early Hints\r\nx-kept: 1\r\n\r\n");
     }

@@ -89,9 +89,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         let _ = tokio::time::timeout(LINGER, drained).await;
     }
 
-    fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn unless_stalled<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if result.is_pending() {
-            return self.timer.poll(cx, Wait::Write, self.stall).map(|()| Err(io::ErrorKind::TimedOut.into()));
+            return self
+                .timer
+                .poll(cx, Wait::Write, self.stall)
+                .map(|()| Err(io::ErrorKind::TimedOut.into()));
         }
         self.timer.clear(Wait::Write);
         result

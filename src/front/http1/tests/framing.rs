@@ -27,18 +27,19 @@ fn scan(bytes: &[u8], limit: u64) -> Result<Option<usize>, Refusal> {
 
 #[test]
 fn rfc_9112_section_7_1_the_end_of_a_chunked_body_is_found() {
-    for (body, end) in [
-        ("0\r\n\r\n", Some(5)),
-        ("5\r\nhello\r\n0\r\n\r\nGET", Some(15)),
-        ("00005\r\nhello\r\n000\r\n\r\n", Some(21)),
-        ("a\r\n0123456789\r\n0\r\n\r\n", Some(20)),
-        ("A;name=value;q=\"x;y\"\r\n0123456789\r\n0;last\r\n\r\n", Some(44)),
-        ("0\r\nX-Sum: 1\r\nY:\t\r\n\r\nrest", Some(21)),
-        ("5\r\nhel", None),
-        ("0\r\n", None),
-        ("", None),
+    for body in [
+        "0\r\n\r\n|",
+        "5\r\nhello\r\n0\r\n\r\n|GET",
+        "00005\r\nhello\r\n000\r\n\r\n|",
+        "a\r\n0123456789\r\n0\r\n\r\n|",
+        "A;name=value;q=\"x;y\"\r\n0123456789\r\n0;last\r\n\r\n|",
+        "0\r\nX-Sum: 1\r\nY:\t\r\n\r\n|rest",
+        "5\r\nhel",
+        "0\r\n",
+        "",
     ] {
-        assert_eq!(scan(body.as_bytes(), 100), Ok(end), "{body:?}");
+        let end = body.find('|');
+        assert_eq!(scan(body.replace('|', "").as_bytes(), 100), Ok(end), "{body:?}");
     }
 }
 
@@ -152,8 +153,15 @@ async fn a_body_that_ends_early_is_400_and_the_handler_knows_rfc_9112_section_8(
 async fn get_with_a_body_is_read_to_its_end_rfc_9110_section_9_3_1() {
     let handler = Script::new(true);
     let smuggled = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
-    let input = format!("GET /hit/3 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{smuggled}{LAST}", smuggled.len());
+    let input = format!(
+        "GET /hit/3 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{smuggled}{LAST}",
+        smuggled.len()
+    );
     let got = ask(&handler, input, &["GET", "GET"]).await;
     assert_eq!(got.iter().map(|r| &*r.body).collect::<Vec<_>>(), ["aaa", "a"]);
-    assert_eq!(handler.handled(), ["GET /hit/3"], "the first is not for the fast lane, the body is no request");
+    assert_eq!(
+        handler.handled(),
+        ["GET /hit/3"],
+        "the first is not for the fast lane, the body is no request"
+    );
 }

@@ -70,7 +70,8 @@ async fn rfc_9112_section_3_request_lines() {
 #[tokio::test]
 async fn rfc_9110_section_2_5_a_newer_minor_version_is_1_1_to_everybody() {
     let handler = Script::new(true);
-    let input = "GET /fields HTTP/1.2\r\nHost: a\r\n\r\nGET /hit/1 HTTP/1.9\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let input =
+        "GET /fields HTTP/1.2\r\nHost: a\r\n\r\nGET /hit/1 HTTP/1.9\r\nHost: a\r\nConnection: close\r\n\r\n";
     let got = ask(&handler, input, &["GET", "GET"]).await;
     assert!(got[0].body.starts_with("HTTP/1.1 /fields"), "{}", got[0].body);
     assert_eq!(got[1].body, "a");
@@ -120,10 +121,12 @@ async fn rfc_9112_section_5_header_lines() {
     ])
     .await;
     let handler = Script::new(true);
-    let got = ask(&handler, "GET /fields HTTP/1.1\r\nHost:\ta \r\nX: a\tb\u{e4}\r\nConnection: close\r\nY:\r\n\r\n", &["GET"]);
-    // obs-text passes the reader; this handler's `to_str` is what would choke on it, so it is not asked to.
-    drop(got);
-    let got = ask(&handler, "GET /fields HTTP/1.1\r\nHost:\ta \r\nX: a\tb\r\nConnection: close\r\nY:\r\n\r\n", &["GET"]).await;
+    let got = ask(
+        &handler,
+        "GET /fields HTTP/1.1\r\nHost:\ta \r\nX: a\tb\r\nConnection: close\r\nY:\r\n\r\n",
+        &["GET"],
+    )
+    .await;
     assert!(got[0].body.contains("\nhost: a\nx: a\tb\nconnection: close\ny: \n"), "{}", got[0].body);
 }
 
@@ -156,7 +159,8 @@ async fn rfc_9112_section_6_3_content_length_is_plain_digits_once() {
 
 #[tokio::test]
 async fn rfc_9112_section_6_1_transfer_encoding_is_chunked_or_nothing() {
-    let case = |value: &str| format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n0\r\n\r\n");
+    let case =
+        |value: &str| format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n0\r\n\r\n");
     for (value, expected) in [
         ("gzip", UnsupportedEncoding),
         ("xchunked", UnsupportedEncoding),
@@ -178,7 +182,10 @@ async fn rfc_9112_section_6_1_transfer_encoding_is_chunked_or_nothing() {
         refuses(&[(&case(value), expected)]).await;
     }
     refuses(&[
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG", LengthAndEncoding),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
+            LengthAndEncoding,
+        ),
         ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", EncodingInHttp10),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\n\r\nhello", FramingLookalike),
     ])
@@ -223,7 +230,10 @@ async fn a_fault_in_pieces_is_the_same_fault() {
     for (input, expected) in [
         ("GET / HTTP/1.1\nHost: a\n\n", BareLf),
         ("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", ObsFold),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", RepeatedContentLength),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+            RepeatedContentLength,
+        ),
         ("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", LeadingEmptyLines),
     ] {
         let handler = Script::new(true);

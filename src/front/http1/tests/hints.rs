@@ -44,7 +44,8 @@ async fn a_hint_from_another_task_does_not_wait_for_the_answer() {
 async fn no_hint_gets_into_the_answer_however_late_it_comes() {
     for pipe in [64 * 1024, 100] {
         let handler = Script::new(true);
-        let got = connect_with(&handler, Limits::default(), pipe).talk([&get("/hints/late"), LAST].concat()).await;
+        let got =
+            connect_with(&handler, Limits::default(), pipe).talk([&get("/hints/late"), LAST].concat()).await;
         let got = replies(&got, &["GET"; 2]);
         assert_eq!(statuses(&got), [103, 200, 200]);
         assert_eq!(got[1].body.len(), 50_000);
@@ -71,7 +72,9 @@ async fn hints_and_100_continue_do_not_tear_each_other_apart() {
     for pipe in [64 * 1024, 1] {
         let handler = Script::new(true);
         let mut client = connect_with(&handler, Limits::default(), pipe);
-        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n").await;
+        client
+            .send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+            .await;
         client.read_until("HTTP/1.1 100 Continue\r\n\r\n").await;
         let got = client.talk(["x", &get("/hints"), LAST].concat()).await;
         assert_eq!(statuses(&replies(&got, &["POST", "GET", "GET"])), [200, 103, 102, 103, 200, 200]);

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -107,7 +109,8 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
     let target = request.uri().path_and_query().map_or_else(|| request.uri().to_string(), |t| t.to_string());
     seen.handled.lock().unwrap().push(format!("{} {target}", request.method()));
     if let Some(len) = hit(&target) {
-        let body = if request.method() == Method::HEAD { OutBody::Empty } else { OutBody::Chunks(filler(len)) };
+        let body =
+            if request.method() == Method::HEAD { OutBody::Empty } else { OutBody::Chunks(filler(len)) };
         let mut response = plain(body);
         response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
         response.headers_mut().insert("content-length", HeaderValue::from(len));
@@ -171,12 +174,22 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
             plain(OutBody::full("hinted"))
         }
         "/stream" => {
-            let pieces = ["one ", "two ", "three"].map(|t| Ok::<_, std::io::Error>(Bytes::from(t)));
-            plain(OutBody::stream(Pieces(pieces.into())))
+            let pieces = ["one ", "two ", "three"].map(|t| Ok::<_, io::Error>(Bytes::from(t)));
+            plain(OutBody::stream(Pieces(pieces.into(), false)))
+        }
+        "/broken/at-once" => {
+            let pieces = [Err(io::Error::other("origin broke"))];
+            plain(OutBody::stream(Pieces(pieces.into(), true)))
+        }
+        "/nonsense" => {
+            let mut response =
+                plain(OutBody::Stream(Pieces(Default::default(), true).map_err(Into::into).boxed_unsync()));
+            response.headers_mut().insert("content-length", HeaderValue::from_static("many"));
+            response
         }
         "/broken" => {
-            let pieces = [Ok(Bytes::from("half")), Err(std::io::Error::other("origin broke"))];
-            plain(OutBody::stream(Pieces(pieces.into())))
+            let pieces = [Ok(Bytes::from("half")), Err(io::Error::other("origin broke"))];
+            plain(OutBody::stream(Pieces(pieces.into(), false)))
         }
         "/close" => {
             let mut response = plain(OutBody::full("bye"));
@@ -221,15 +234,21 @@ fn upgrade(mut request: Request<InBody>) -> Response<OutBody> {
     response
 }
 
-struct Pieces(std::collections::VecDeque<Result<Bytes, std::io::Error>>);
+/// One piece a turn.
+struct Pieces(std::collections::VecDeque<Result<Bytes, io::Error>>, bool);
 impl http_body::Body for Pieces {
     type Data = Bytes;
-    type Error = std::io::Error;
+    type Error = io::Error;
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
-        std::task::Poll::Ready(self.0.pop_front().map(|piece| piece.map(http_body::Frame::data)))
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, io::Error>>> {
+        self.1 = !self.1;
+        if self.1 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.0.pop_front().map(|piece| piece.map(http_body::Frame::data)))
     }
 }
 
@@ -248,8 +267,11 @@ impl Handler for Script {
     fn fast(&self, request: &FastRequest<'_>, _: &Conn, out: &mut Vec<u8>) -> Option<FastAnswer<usize>> {
         let len = hit(std::str::from_utf8(request.target).ok()?).filter(|_| self.lane)?;
         self.seen.fast.fetch_add(1, Ordering::SeqCst);
-        write!(out, "HTTP/1.1 200 OK\r\ndate: {DATE}\r\ncontent-type: text/plain\r\ncontent-length: {len}\r\n\r\n")
-            .unwrap();
+        write!(
+            out,
+            "HTTP/1.1 200 OK\r\ndate: {DATE}\r\ncontent-type: text/plain\r\ncontent-length: {len}\r\n\r\n"
+        )
+        .unwrap();
         Some(FastAnswer { body: filler(len), record: len })
     }
 
@@ -279,9 +301,39 @@ pub fn conn(tls: bool) -> Arc<Conn> {
 pub fn connect_with(handler: &Arc<Script>, limits: Limits, pipe: usize) -> Client {
     let (io, far) = tokio::io::duplex(pipe);
     let (drain, told) = watch::channel(false);
-    let server =
-        super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::new(limits), told);
+    let server = super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::new(limits), told);
     Client { io, drain, server: tokio::spawn(server) }
+}
+
+/// Like [`connect_with`], but the server's IO takes one slice per write.
+pub fn connect_flat(handler: &Arc<Script>, pipe: usize) -> Client {
+    let (io, far) = tokio::io::duplex(pipe);
+    let (drain, told) = watch::channel(false);
+    let far = Flat(far);
+    let server = super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::default(), told);
+    Client { io, drain, server: tokio::spawn(server) }
+}
+
+struct Flat(DuplexStream);
+impl AsyncRead for Flat {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, out)
+    }
+}
+impl AsyncWrite for Flat {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 pub fn connect(handler: &Arc<Script>) -> Client {
@@ -319,9 +371,9 @@ impl Client {
             let _ = write.write_all(bytes.as_ref()).await;
             write
         };
-        let (write, read) = tokio::join!(write, read.read_to_end(&mut got));
-        read.unwrap();
-        drop(write);
+        let (write, result) = tokio::join!(write, read.read_to_end(&mut got));
+        result.unwrap();
+        drop((read, write));
         self.server.await.unwrap();
         got
     }
@@ -374,7 +426,8 @@ pub fn replies(mut bytes: &[u8], methods: &[&str]) -> Vec<Reply> {
 
 fn one_reply<'b>(bytes: &'b [u8], methods: &mut std::slice::Iter<'_, &str>) -> (Reply, &'b [u8]) {
     let shown = || String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
-    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| panic!("no head: {}", shown()));
+    let end =
+        bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| panic!("no head: {}", shown()));
     let text = std::str::from_utf8(&bytes[..end]).unwrap();
     let rest = &bytes[end + 4..];
     let mut lines = text.split("\r\n");
