@@ -55,6 +55,7 @@ pub async fn serve<IO, H>(
         answer: Vec::new(),
         seen: 0,
         skipped_line: false,
+        is_head: false,
         served: false,
     };
     connection.run().await;
@@ -70,6 +71,8 @@ struct Connection<IO, H> {
     seen: usize,
     /// An empty line before the request line has been skipped.
     skipped_line: bool,
+    /// The current request is HEAD, as far as can be told: then a refusal has no body either.
+    is_head: bool,
     /// A request has been answered on this connection.
     served: bool,
 }
@@ -142,6 +145,7 @@ where
             self.skipped_line = true;
             self.seen = 0;
         }
+        self.is_head = self.wire.buf.starts_with(b"HEAD ");
         if self.wire.buf.is_empty() || !head::worth_reading(&self.wire.buf, self.seen, &self.shared.limits) {
             self.seen = self.wire.buf.len();
             return Step::Read;
@@ -215,7 +219,7 @@ where
 
     async fn answer(&mut self, body: Option<Chunks>, record: H::Record, close: bool) -> After {
         let Shared { conn, handler, .. } = &self.shared;
-        let receipt = fast::Receipt::new(&**handler, &**conn, record);
+        let receipt = fast::Receipt::new(&**handler, conn, record);
         let body = body.unwrap_or_else(|| Chunks::new(Arc::default()));
         let sent = fast::send(&mut self.wire, &self.answer, body, receipt).await;
         if self.answer.capacity() > KEEP {
@@ -230,7 +234,12 @@ where
 
     /// Says why, and closes so that it can be read.
     async fn refuse(mut self, refusal: Refusal) {
-        let answer = self.shared.handler.refused(refusal, &self.shared.conn);
+        let mut answer = self.shared.handler.refused(refusal, &self.shared.conn);
+        if self.is_head
+            && let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n")
+        {
+            answer.truncate(end + 4); // RFC 9110 §9.3.2
+        }
         let said: io::Result<()> = async {
             self.wire.write_all(&answer).await?;
             self.wire.flush().await

@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::sync::watch;
 
+type Change = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 pub(super) struct Drain {
     told: watch::Receiver<bool>,
     on: bool,
     /// Who is woken when `told` changes. Kept from wait to wait: registering anew takes a lock that all
     /// connections share, and the waker of a connection's task does not change.
-    registered: Option<(Waker, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    registered: Option<(Waker, Change)>,
 }
 
 impl Drain {
@@ -36,7 +38,7 @@ impl Drain {
             return Poll::Pending;
         }
         let mut told = self.told.clone();
-        let mut change: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+        let mut change: Change = Box::pin(async move {
             // Nobody left who could say it: then it will not be said.
             if told.wait_for(|&on| on).await.is_err() {
                 std::future::pending::<()>().await;

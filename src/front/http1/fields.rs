@@ -80,15 +80,9 @@ pub(super) fn examine<'b>(headers: &[httparse::Header<'b>], http10: bool) -> Res
         let value = header.value;
         match known(header.name) {
             None => {}
-            Some(Known::Host) => {
-                if fields.host.replace(value).is_some() {
-                    return Err(Refusal::RepeatedHost);
-                }
-            }
+            Some(Known::Host) => once(&mut fields.host, value, Refusal::RepeatedHost)?,
             Some(Known::ContentLength) => {
-                if length.replace(content_length(value)?).is_some() {
-                    return Err(Refusal::RepeatedContentLength);
-                }
+                once(&mut length, content_length(value)?, Refusal::RepeatedContentLength)?;
             }
             Some(Known::TransferEncoding) => {
                 if http10 {
@@ -123,6 +117,10 @@ pub(super) fn examine<'b>(headers: &[httparse::Header<'b>], http10: bool) -> Res
     };
     host(&fields, http10)?;
     Ok(fields)
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, twice: Refusal) -> Result<(), Refusal> {
+    if slot.replace(value).is_some() { Err(twice) } else { Ok(()) }
 }
 
 /// RFC 9112 §3.2: exactly one valid `Host`; HTTP/1.0 may do without.

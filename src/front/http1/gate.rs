@@ -5,10 +5,12 @@
 //! of the affair without touching the socket, which goes back to the loop.
 //!
 //! What makes this safe, each point paid for by a failed experiment:
-//! * **End of input only when nothing is unwritten.** A response that is complete before the request's body is,
-//!   with a client that reads slowly, leaves hyper idle with bytes still to write; at the end of input it
-//!   would drop them, and the next response would begin in the middle of this one. Hence `write_pending`: the
-//!   end is withheld until the last write has gone through.
+//! * **Shutdown is asked for, and does nothing.** hyper calls itself done while bytes of its answer are unwritten:
+//!   when an answer was complete before its request's body was, or when nobody read that body. Run without
+//!   shutdown it drops them, and the next response begins in the middle of this one. Run with shutdown it
+//!   writes them first; the shutdown itself ends here, because the socket lives on.
+//! * **End of input only when nothing is unwritten**, for the same reason and against the same loss:
+//!   `write_pending` withholds it until the last write has gone through.
 //! * **`asked`** is hyper's own keep-alive verdict: it looks for a next request only when it means to serve one.
 //!   Nothing is derived from headers a second time.
 //! * **The end of the body is ours.** [`Body`] reads along; bytes beyond it stay with the [`Wire`].
@@ -310,7 +312,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<'_, IO> {
         }
         Pin::new(&mut *gate.wire).poll_flush(cx)
     }
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().wire).poll_shutdown(cx)
+    /// The request's end, not the socket's.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }

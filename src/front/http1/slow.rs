@@ -19,6 +19,7 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -97,14 +98,13 @@ where
         let mut http = builder.serve_connection(TokioIo::new(&mut gate), service);
         std::future::poll_fn(|cx| {
             loop {
-                if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
+                if let Poll::Ready(result) = Pin::new(&mut http).poll(cx) {
                     return Poll::Ready(Some(result));
                 }
                 if signals.cut().is_some() {
                     return Poll::Ready(None);
                 }
-                // Once the answer has begun it can't say `close` any more; and telling hyper then, while
-                // it is idle with bytes unwritten, would make it drop them.
+                // Once the answer has begun it can't say `close` any more.
                 if told || signals.begun() || drain.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
@@ -120,6 +120,7 @@ where
     wire.timer.clear(Wait::Write);
     match (ended, signals.cut()) {
         (_, Some(Cut::Refused(refusal))) => After::Refuse(refusal),
+        (Some(Err(error)), None) if error.is_user() && !signals.begun() => After::Refuse(fault(&error)),
         (_, Some(Cut::Gone)) | (Some(Err(_)) | None, None) => After::Abort,
         // By construction hyper has never seen a byte of the next request. If it has, they are lost to us.
         (Some(Ok(nothing_left)), None) if wants_more && nothing_left => After::Next,
@@ -144,6 +145,11 @@ where
     if http.await.is_ok() {
         let _ = released.await;
     }
+}
+
+/// What is wrong with an answer of which nothing has left: the body's error, or a head that can't be encoded.
+fn fault(error: &hyper::Error) -> Refusal {
+    if error.source().is_some() { Refusal::OriginIncomplete } else { Refusal::Internal }
 }
 
 fn builder(limits: &Limits) -> Builder {

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use crate::front::handler::Limits;
+use crate::front::refusal::Refusal;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -109,14 +110,18 @@ async fn expect_100_continue_with_an_unwanted_body_is_the_last_request() {
 
 #[tokio::test]
 async fn a_body_nobody_reads_is_skipped_or_ends_the_connection() {
-    let handler = Script::new(true);
     let input = "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
         GET /hit/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let got = ask(&handler, input, &["POST", "GET"]).await;
-    assert_eq!(got[0].body, "ignored");
-    assert!(got.len() == 1 || got[1].body == "a", "never read as a request");
-    assert_eq!(handler.handled()[0], "POST /ignore");
-    assert!(handler.refused().is_empty());
+    for pipe in [64 * 1024, 1, 3] {
+        let handler = Script::new(true);
+        let got =
+            replies(&connect_with(&handler, Limits::default(), pipe).talk(input).await, &["POST", "GET"]);
+        // In full: hyper is done when it has closed its reading side, whether or not its answer has left.
+        assert_eq!(got[0].body, "ignored", "pipe {pipe}");
+        assert!(got.len() == 1 || got[1].body == "a", "never read as a request");
+        assert_eq!(handler.handled()[0], "POST /ignore");
+        assert!(handler.refused().is_empty());
+    }
 }
 
 #[tokio::test]
@@ -179,6 +184,23 @@ async fn an_answer_that_breaks_off_is_seen_to_be_incomplete() {
 }
 
 #[tokio::test]
+async fn an_answer_that_fails_before_its_first_byte_is_an_error_of_ours() {
+    for (path, refusal, status) in
+        [("/broken/at-once", Refusal::OriginIncomplete, 502), ("/nonsense", Refusal::Internal, 500)]
+    {
+        let handler = Script::new(true);
+        let got = ask(
+            &handler,
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n"),
+            &["GET"],
+        )
+        .await;
+        assert_eq!((got.len(), got[0].status), (1, status), "{path}");
+        assert_eq!(handler.refused(), [refusal]);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_ends_its_request() {
     let handler = Script::new(true);
     let mut client = connect(&handler);
@@ -219,4 +241,48 @@ async fn what_has_left_is_reported_also_when_the_client_goes_away() {
     let sent = handler.seen.sent.lock().unwrap().clone();
     assert_eq!(sent.len(), 1);
     assert!((5000..=7000).contains(&sent[0].1), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_sending_half_after_a_hit_still_gets_it() {
+    let handler = Script::new(true);
+    let mut client = connect(&handler);
+    client.send("GET /hit/2 HTTP/1.1\r\nHost: a\r\n\r\nGET /hit/3 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.io.shutdown().await.unwrap();
+    let got = replies(&client.read_to_end().await, &["GET", "GET"]);
+    assert_eq!((&*got[0].body, &*got[1].body), ("aa", "aaa"));
+}
+
+#[tokio::test]
+async fn an_io_without_vectored_writes_carries_the_same() {
+    for pipe in [64 * 1024, 1] {
+        let handler = Script::new(true);
+        let input = ["GET /hints HTTP/1.1\r\nHost: a\r\n\r\n", NINE].concat();
+        let methods: Vec<&str> = ["GET"].into_iter().chain(METHODS).collect();
+        let vectored = connect_with(&handler, Limits::default(), pipe).talk(&input).await;
+        let flat = connect_flat(&handler, pipe).talk(&input).await;
+        assert_eq!(replies(&flat, &methods), replies(&vectored, &methods));
+    }
+}
+
+#[tokio::test]
+async fn head_is_refused_without_a_body_rfc_9110_section_9_3_2() {
+    let handler = Script::new(true);
+    for input in [
+        "HEAD / HTTP/1.1\r\nHost: a@b\r\n\r\n",
+        "HEAD /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        "HEAD /broken/at-once HTTP/1.0\r\n\r\n",
+    ] {
+        let got = connect(&handler).talk(input).await;
+        assert!(got.ends_with(b"\r\n\r\n"), "{:?}", String::from_utf8_lossy(&got));
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_costs_little() {
+    let handler = Script::new(true);
+    let (_, far) = tokio::io::duplex(1);
+    let (_drain, told) = tokio::sync::watch::channel(false);
+    let task = super::super::serve(far, bytes::Bytes::new(), conn(false), handler, Default::default(), told);
+    assert!(size_of_val(&task) < 1600, "{} bytes", size_of_val(&task));
 }

@@ -27,18 +27,19 @@ fn scan(bytes: &[u8], limit: u64) -> Result<Option<usize>, Refusal> {
 
 #[test]
 fn rfc_9112_section_7_1_the_end_of_a_chunked_body_is_found() {
-    for (body, end) in [
-        ("0\r\n\r\n", Some(5)),
-        ("5\r\nhello\r\n0\r\n\r\nGET", Some(15)),
-        ("00005\r\nhello\r\n000\r\n\r\n", Some(21)),
-        ("a\r\n0123456789\r\n0\r\n\r\n", Some(20)),
-        ("A;name=value;q=\"x;y\"\r\n0123456789\r\n0;last\r\n\r\n", Some(44)),
-        ("0\r\nX-Sum: 1\r\nY:\t\r\n\r\nrest", Some(21)),
-        ("5\r\nhel", None),
-        ("0\r\n", None),
-        ("", None),
+    for body in [
+        "0\r\n\r\n|",
+        "5\r\nhello\r\n0\r\n\r\n|GET",
+        "00005\r\nhello\r\n000\r\n\r\n|",
+        "a\r\n0123456789\r\n0\r\n\r\n|",
+        "A;name=value;q=\"x;y\"\r\n0123456789\r\n0;last\r\n\r\n|",
+        "0\r\nX-Sum: 1\r\nY:\t\r\n\r\n|rest",
+        "5\r\nhel",
+        "0\r\n",
+        "",
     ] {
-        assert_eq!(scan(body.as_bytes(), 100), Ok(end), "{body:?}");
+        let end = body.find('|');
+        assert_eq!(scan(body.replace('|', "").as_bytes(), 100), Ok(end), "{body:?}");
     }
 }
 

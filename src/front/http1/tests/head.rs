@@ -123,13 +123,6 @@ async fn rfc_9112_section_5_header_lines() {
     let handler = Script::new(true);
     let got = ask(
         &handler,
-        "GET /fields HTTP/1.1\r\nHost:\ta \r\nX: a\tb\u{e4}\r\nConnection: close\r\nY:\r\n\r\n",
-        &["GET"],
-    );
-    // obs-text passes the reader; this handler's `to_str` is what would choke on it, so it is not asked to.
-    drop(got);
-    let got = ask(
-        &handler,
         "GET /fields HTTP/1.1\r\nHost:\ta \r\nX: a\tb\r\nConnection: close\r\nY:\r\n\r\n",
         &["GET"],
     )

@@ -28,16 +28,34 @@ fn written(head: &Head<'_, '_>) -> Vec<u8> {
 
 /// Bytes that are nearly a request: pieces of one, some of them wrong, and stray bytes.
 fn nearly() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: &[&str] = &[
+        "GET / HTTP/1.1\r\n",
+        "POST /x?y HTTP/1.1\r\n",
+        "HEAD * HTTP/1.0\r\n",
+        "OPTIONS http://a/b HTTP/1.2\r\n",
+        "Host: a\r\n",
+        "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Connection: close\r\n",
+        "Upgrade: x\r\n",
+        "Expect: 100-continue\r\n",
+        "X-Y: z z\t\r\n",
+        "X:\r\n",
+        "\r\n",
+        "\r\n\r\n",
+        "\r",
+        "\n",
+        " ",
+        ":",
+    ];
     let piece = prop_oneof![
-        4 => prop_oneof![
-            Just(&b"GET / HTTP/1.1\r\n"[..]), Just(b"Host: a\r\n"), Just(b"\r\n"), Just(b"Content-Length: 5\r\n"),
-            Just(b"POST /x?y HTTP/1.1\r\n"), Just(b"Transfer-Encoding: chunked\r\n"), Just(b"X-Y: z z\t\r\n"), Just(b"HEAD * HTTP/1.0\r\n"),
-            Just(b"Connection: close\r\n"), Just(b"OPTIONS http://a/b HTTP/1.2\r\n"), Just(b"X:\r\n"), Just(b"\r"), Just(b"\n"), Just(b" "),
-            Just(b":"), Just(b"\r\n\r\n"), Just(b"Expect: 100-continue\r\n"), Just(b"Upgrade: x\r\n"),
-        ].prop_map(<[u8]>::to_vec),
+        9 => proptest::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
         1 => proptest::collection::vec(any::<u8>(), 0..5),
     ];
-    proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+    let request = Just(b"GET /a HTTP/1.1\r\nHost: a\r\n".to_vec());
+    let start = prop_oneof![request, Just(Vec::new())];
+    (start, proptest::collection::vec(piece, 0..10))
+        .prop_map(|(start, pieces)| [start, pieces.concat()].concat())
 }
 
 proptest! {

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -172,12 +174,22 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
             plain(OutBody::full("hinted"))
         }
         "/stream" => {
-            let pieces = ["one ", "two ", "three"].map(|t| Ok::<_, std::io::Error>(Bytes::from(t)));
-            plain(OutBody::stream(Pieces(pieces.into())))
+            let pieces = ["one ", "two ", "three"].map(|t| Ok::<_, io::Error>(Bytes::from(t)));
+            plain(OutBody::stream(Pieces(pieces.into(), false)))
+        }
+        "/broken/at-once" => {
+            let pieces = [Err(io::Error::other("origin broke"))];
+            plain(OutBody::stream(Pieces(pieces.into(), true)))
+        }
+        "/nonsense" => {
+            let mut response =
+                plain(OutBody::Stream(Pieces(Default::default(), true).map_err(Into::into).boxed_unsync()));
+            response.headers_mut().insert("content-length", HeaderValue::from_static("many"));
+            response
         }
         "/broken" => {
-            let pieces = [Ok(Bytes::from("half")), Err(std::io::Error::other("origin broke"))];
-            plain(OutBody::stream(Pieces(pieces.into())))
+            let pieces = [Ok(Bytes::from("half")), Err(io::Error::other("origin broke"))];
+            plain(OutBody::stream(Pieces(pieces.into(), false)))
         }
         "/close" => {
             let mut response = plain(OutBody::full("bye"));
@@ -222,15 +234,21 @@ fn upgrade(mut request: Request<InBody>) -> Response<OutBody> {
     response
 }
 
-struct Pieces(std::collections::VecDeque<Result<Bytes, std::io::Error>>);
+/// One piece a turn.
+struct Pieces(std::collections::VecDeque<Result<Bytes, io::Error>>, bool);
 impl http_body::Body for Pieces {
     type Data = Bytes;
-    type Error = std::io::Error;
+    type Error = io::Error;
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
-        std::task::Poll::Ready(self.0.pop_front().map(|piece| piece.map(http_body::Frame::data)))
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, io::Error>>> {
+        self.1 = !self.1;
+        if self.1 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.0.pop_front().map(|piece| piece.map(http_body::Frame::data)))
     }
 }
 
@@ -287,6 +305,37 @@ pub fn connect_with(handler: &Arc<Script>, limits: Limits, pipe: usize) -> Clien
     Client { io, drain, server: tokio::spawn(server) }
 }
 
+/// Like [`connect_with`], but the server's IO takes one slice per write.
+pub fn connect_flat(handler: &Arc<Script>, pipe: usize) -> Client {
+    let (io, far) = tokio::io::duplex(pipe);
+    let (drain, told) = watch::channel(false);
+    let far = Flat(far);
+    let server = super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::default(), told);
+    Client { io, drain, server: tokio::spawn(server) }
+}
+
+struct Flat(DuplexStream);
+impl AsyncRead for Flat {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, out)
+    }
+}
+impl AsyncWrite for Flat {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
 pub fn connect(handler: &Arc<Script>) -> Client {
     connect_with(handler, Limits::default(), 64 * 1024)
 }
@@ -322,9 +371,9 @@ impl Client {
             let _ = write.write_all(bytes.as_ref()).await;
             write
         };
-        let (write, read) = tokio::join!(write, read.read_to_end(&mut got));
-        read.unwrap();
-        drop(write);
+        let (write, result) = tokio::join!(write, read.read_to_end(&mut got));
+        result.unwrap();
+        drop((read, write));
         self.server.await.unwrap();
         got
     }
