@@ -283,6 +283,14 @@ impl Handler for Script {
         self.seen.refused.lock().unwrap().push(refusal);
         refusal::encode_http1(&refusal::response(refusal, "test", "id", true), DATE)
     }
+
+    fn refused_response(&self, refusal: Refusal, _: &Conn) -> Response<OutBody> {
+        refusal::response(refusal, "test", "id", false)
+    }
+
+    fn now(&self) -> crate::time::Now {
+        crate::time::Now::default()
+    }
 }
 
 /// A connection to a server of its own.
