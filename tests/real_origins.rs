@@ -3,7 +3,7 @@
 //! origin itself sends.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that can't go on should say so and fail
 
-#[path = "support/mod.rs"]
+#[path = "http/support/mod.rs"]
 mod support;
 
 use std::io::{BufRead, BufReader};
