@@ -7,7 +7,7 @@
 
 use crate::engine::growing::Growing;
 use crate::origin::OriginError;
-use crate::purge::{Born, Selectors};
+use crate::purge::{Born, PurgeLog, Selectors};
 use crate::store::Entry;
 use crate::store::entry::{Meta, birth_order};
 use crate::store::key::Key;
@@ -44,6 +44,9 @@ pub enum Stage {
 /// One fetch in progress.
 #[derive(Debug)]
 pub struct Flight {
+    /// The purge log's version before `born` was read: no purge lies between this flight's start and a request that
+    /// arrives at the same version.
+    pub version: u64,
     pub born: Born,
     /// Selectors known before the head: URL, host, prefixes.
     pub selectors: Arc<Selectors>,
@@ -51,8 +54,16 @@ pub struct Flight {
 }
 
 impl Flight {
-    pub fn new(born: Born, selectors: Arc<Selectors>) -> Arc<Self> {
-        Arc::new(Self { born, selectors, stage: watch::Sender::new(Stage::Pending) })
+    /// A flight that begins now: call it before the request leaves, so that a purge from here on wins over the
+    /// answer (purge.md, P6).
+    pub fn begin(purges: &PurgeLog, selectors: Arc<Selectors>) -> Arc<Self> {
+        let version = purges.version();
+        Arc::new(Self {
+            version,
+            born: purges.cursor(),
+            selectors,
+            stage: watch::Sender::new(Stage::Pending),
+        })
     }
 
     pub fn stage(&self) -> Stage {
@@ -91,6 +102,17 @@ pub enum Ticket {
     /// The caller must run the fetch.
     Lead(Arc<Flight>),
     Wait(Arc<Flight>),
+    /// Neither: what the caller found in the store is no longer what is there. Look again.
+    LookAgain,
+}
+
+/// The newest of the flights for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newest {
+    None,
+    Born(Born),
+    /// There are flights of which it is not known what they are for.
+    Unknown,
 }
 
 const SHARDS: usize = 64;
@@ -119,11 +141,15 @@ impl Flights {
     }
 
     /// Joins the flight for `key` if there is one and `joinable` agrees; else starts one that replaces it.
+    ///
+    /// A flight stores its answer before it leaves the map. So `start`, which runs while the map can't change, sees
+    /// in the store what any flight that is gone has left there; it returns `None` when that changes matters.
+    /// Otherwise a request that looked before the end of a fetch and came here after it would fetch again.
     pub fn join_or_lead(
         &self,
         key: &FlightKey,
         joinable: impl FnOnce(&Flight) -> bool,
-        start: impl FnOnce() -> Arc<Flight>,
+        start: impl FnOnce() -> Option<Arc<Flight>>,
     ) -> Ticket {
         let mut shard = self.shard(&key.key);
         if let Some(flight) = shard.get(key)
@@ -131,7 +157,7 @@ impl Flights {
         {
             return Ticket::Wait(flight.clone());
         }
-        let flight = start();
+        let Some(flight) = start() else { return Ticket::LookAgain };
         shard.insert(key.clone(), flight.clone());
         Ticket::Lead(flight)
     }
@@ -153,13 +179,14 @@ impl Flights {
         self.solo.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// The newest birth among the flights for `key`; `Err` when there may be some that can't be told.
-    pub fn newest_born(&self, key: &Key) -> Result<Option<Born>, ()> {
+    /// The newest birth among the flights for `key`.
+    pub fn newest_born(&self, key: &Key) -> Newest {
         if self.solo.load(Ordering::SeqCst) > 0 {
-            return Err(());
+            return Newest::Unknown;
         }
         let shard = self.shard(key);
-        Ok(shard.iter().filter(|(k, _)| k.key == *key).map(|(_, f)| f.born).max_by_key(birth_order))
+        let born = shard.iter().filter(|(k, _)| k.key == *key).map(|(_, f)| f.born);
+        born.max_by_key(birth_order).map_or(Newest::None, Newest::Born)
     }
 
     /// Flights in progress, for `larder_inflight`.
@@ -183,5 +210,56 @@ impl Flights {
     /// No fetch is in progress, not even one that nobody can join.
     pub fn is_idle(&self) -> bool {
         self.solo.load(Ordering::SeqCst) == 0 && self.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::purge::Limits;
+
+    fn flight() -> Arc<Flight> {
+        let purges = PurgeLog::alone(Limits::default());
+        let selectors = Selectors::of_url("http", "site.example", "/", None).unwrap();
+        Flight::begin(&purges, Arc::new(selectors))
+    }
+
+    fn key() -> FlightKey {
+        FlightKey { key: Key::new(1, b"k"), variant: None }
+    }
+
+    #[test]
+    fn the_first_leads_and_the_others_wait() {
+        let flights = Flights::default();
+        let Ticket::Lead(first) = flights.join_or_lead(&key(), |_| true, || Some(flight())) else { panic!() };
+        let Ticket::Wait(joined) = flights.join_or_lead(&key(), |_| true, || Some(flight())) else {
+            panic!()
+        };
+        assert!(Arc::ptr_eq(&first, &joined));
+        flights.remove(&key(), &first);
+        assert!(flights.is_idle());
+    }
+
+    #[test]
+    fn rulings_10_a_flight_that_was_replaced_removes_only_itself() {
+        let flights = Flights::default();
+        let Ticket::Lead(old) = flights.join_or_lead(&key(), |_| true, || Some(flight())) else { panic!() };
+        let Ticket::Lead(new) = flights.join_or_lead(&key(), |_| false, || Some(flight())) else { panic!() };
+        flights.remove(&key(), &old);
+        let Ticket::Wait(joined) = flights.join_or_lead(&key(), |_| true, || None) else { panic!() };
+        assert!(Arc::ptr_eq(&new, &joined));
+    }
+
+    #[test]
+    fn who_looked_before_a_fetch_ended_and_comes_after_it_looks_again_instead_of_fetching() {
+        let flights = Flights::default();
+        let stored = std::cell::Cell::new(false);
+        let found = stored.get(); // the look-up: nothing there
+        let Ticket::Lead(fetch) = flights.join_or_lead(&key(), |_| true, || Some(flight())) else { panic!() };
+        stored.set(true); // the fetch stores, then leaves the map
+        flights.remove(&key(), &fetch);
+        let start = || (stored.get() == found).then(flight);
+        assert!(matches!(flights.join_or_lead(&key(), |_| true, start), Ticket::LookAgain));
+        assert!(flights.is_idle());
     }
 }

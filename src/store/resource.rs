@@ -20,11 +20,13 @@ impl Resource {
         {
             return Some(only);
         }
-        let mut computed: Option<(&Arc<[HeaderName]>, Box<[u8]>)> = None;
+        /// What a `Vary` nominates, and its normal form in this request.
+        type Variant<'a> = (&'a Arc<[HeaderName]>, Box<[u8]>);
+        let mut computed: Option<Variant<'_>> = None;
         let mut best: Option<&Arc<Entry>> = None;
         for entry in &self.variants {
             let matches = entry.meta.nominated.is_empty() || {
-                let fits = |c: &(&Arc<[HeaderName]>, _)| c.0 == &entry.meta.nominated;
+                let fits = |c: &Variant<'_>| c.0 == &entry.meta.nominated;
                 if !computed.as_ref().is_some_and(fits) {
                     computed = Some((&entry.meta.nominated, vary::variant(&entry.meta.nominated, request)));
                 }
