@@ -122,9 +122,10 @@ async fn metrics_count_what_happened() {
     house.waiting(1).await;
     assert_eq!(house.metric("larder_inflight").await, 1.0);
     asked.answer(FRESH).await;
-    (leader.reply().await, waiter.reply().await);
+    leader.reply().await;
+    waiter.reply().await;
     let gone = house.client("GET", "/gone", &[]).await;
-    drop(house.origin.next().await);
+    house.origin.next().await.break_off().await;
     gone.reply().await;
     for (series, value) in [
         ("larder_requests_total{rule=\"all\",outcome=\"miss\"}", 3.0),

@@ -250,7 +250,7 @@ async fn with_coalesce_off_nobody_waits() {
 async fn a_failed_fetch_is_everybodys_failure() {
     let mut house = House::new("").await;
     let (clients, asked) = crowd(&mut house, "/broken", 20).await;
-    drop(asked);
+    asked.break_off().await;
     let replies = replies(clients).await;
     assert!(
         replies.iter().all(|r| r.status == 502),
@@ -292,6 +292,20 @@ async fn one_error_does_not_make_everybody_go_alone() {
     let (clients, asked) = crowd(&mut house, "/x", 10).await;
     asked.answer("200 OK\nCache-Control: max-age=60\n\nback").await;
     assert!(replies(clients).await.iter().all(|r| r.text() == "back"));
+    house.quiet().await;
+}
+
+#[tokio::test]
+async fn rfc9111_5_2_1_5_a_clients_no_store_is_its_own_affair() {
+    let mut house = House::new("").await;
+    // It neither leads others, nor keeps them from sharing later.
+    let alone = house.client("GET", "/x", &[("Cache-Control", "no-store")]).await;
+    let first = house.origin.next().await;
+    let (clients, second) = crowd(&mut house, "/x", 5).await;
+    first.answer("200 OK\nCache-Control: max-age=60\n\nalone").await;
+    assert_eq!(alone.reply().await.cache_status(), "larder; fwd=uri-miss; detail=request-no-store");
+    second.answer("200 OK\nCache-Control: max-age=60\n\nshared").await;
+    assert!(replies(clients).await.iter().all(|r| r.text() == "shared"));
     house.quiet().await;
 }
 

@@ -1,6 +1,8 @@
 //! The whole product in one process, seen from outside: what a client gets, what the origin is asked, and when. One
 //! test binary, so that it is linked once.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests may panic, their helpers too
+
 mod support;
 
 mod admin;

@@ -75,6 +75,37 @@ async fn an_answer_that_may_not_be_kept_ends_what_it_replaces() {
 }
 
 #[tokio::test]
+async fn nobody_can_push_out_what_others_are_served() {
+    let wishes = [
+        vec![("Cache-Control", "no-store, no-cache")],
+        vec![("Cache-Control", "no-cache"), ("Authorization", "Bearer x")],
+        vec![("Cache-Control", "no-cache"), ("Cookie", "a=b")],
+    ];
+    for wish in wishes {
+        let mut house = House::new("default_ttl: 5m").await;
+        house.fetched("/x", "200 OK\n\nours").await;
+        let (reply, _) = house.exchange("GET", "/x", &wish, "200 OK\n\ntheirs").await;
+        assert_eq!(reply.text(), "theirs");
+        let hit = house.get("/x").await;
+        hit.assert_hit();
+        assert_eq!(hit.text(), "ours", "{wish:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_passes_says_nothing_of_what_is_stored() {
+    let mut house = House::new("").await;
+    house.fetched("/x", STORED).await;
+    let again = [("Cache-Control", "no-cache")];
+    let (reply, _) = house.exchange("GET", "/x", &again, "429 Too Many Requests\n\nslow down").await;
+    assert_eq!(reply.status, 429);
+    house.get("/x").await.assert_hit();
+    // One that withdraws it does.
+    house.exchange("GET", "/x", &again, "403 Forbidden\n\nno").await;
+    assert_eq!(house.fetched("/x", "403 Forbidden\n\nno").await.status, 403);
+}
+
+#[tokio::test]
 async fn a_304_that_forbids_keeping_serves_this_once() {
     let mut house = House::new("").await;
     house.fetched("/x", STORED).await;

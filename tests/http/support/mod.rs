@@ -1,6 +1,8 @@
 //! What the integration tests share: the whole product in this process on free ports, a scripted origin that
 //! answers when and how a test says, a plain client, and a clock that the test moves. Nothing here sleeps: tests
 //! wait for what happens.
+#![allow(dead_code)] // other test binaries use a part of it
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests may panic, their helpers too
 
 use bytes::Bytes;
 use larder::app::{self, Running};
@@ -86,17 +88,6 @@ impl House {
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
         soon("a reply", request(self.address(), method, path, headers, b"")).await
-    }
-
-    /// Sends in the background; the reply is awaited later.
-    pub fn spawn(
-        &self,
-        method: &'static str,
-        path: &'static str,
-        headers: &'static [(&str, &str)],
-    ) -> tokio::task::JoinHandle<Reply> {
-        let to = self.address();
-        tokio::spawn(async move { request(to, method, path, headers, b"").await })
     }
 
     /// A GET that the origin is asked for, and answers with `answer` (see [`Asked::answer`]).
@@ -541,9 +532,9 @@ impl Asked {
         let _ = self.back.send(self.stream).await;
     }
 
-    /// Waits until the other side has closed.
-    pub async fn closed(&mut self) {
-        let mut byte = [0];
-        let _ = soon("the connection's end", self.stream.read(&mut byte)).await;
+    /// Closes the connection in the middle of the head. Closed before that, a connection that has carried a
+    /// request before would only be taken for one that had been idle too long, and the request be sent again.
+    pub async fn break_off(mut self) {
+        self.write(b"HTTP/1.1 200 O").await;
     }
 }
