@@ -6,6 +6,7 @@ mod support;
 mod admin;
 mod caching;
 mod coalescing;
+mod interim;
 mod invalidation;
 mod large;
 mod messages;
