@@ -4,14 +4,12 @@
 
 use super::timer::{Timer, Wait};
 use bytes::{Buf, BytesMut};
-use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
 
 /// Bytes per read of a head. On the stack: an idle connection holds no read buffer.
 const READ: usize = 4096;
@@ -29,13 +27,11 @@ pub(super) struct Wire<IO> {
     pub buf: BytesMut,
     pub timer: Timer,
     stall: Duration,
-    /// Dropped with the wire: tells the connection's task that an upgraded connection is over.
-    pub held: Option<oneshot::Sender<Infallible>>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     pub fn new(io: IO, already_read: &[u8], stall: Duration) -> Self {
-        Self { io: Box::new(io), buf: BytesMut::from(already_read), timer: Timer::new(), stall, held: None }
+        Self { io: Box::new(io), buf: BytesMut::from(already_read), timer: Timer::new(), stall }
     }
 
     /// Appends what one read gives to `buf`; 0 is the end. No time limit.
@@ -60,6 +56,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                 Poll::Ready(Some(result))
             }
             Poll::Pending => self.timer.poll(cx, Wait::Read, patience).map(|()| None),
+        }
+    }
+
+    /// Takes bytes out of the middle of what has been read.
+    pub fn cut(&mut self, bytes: std::ops::Range<usize>) {
+        if bytes.start <= bytes.end && bytes.end <= self.buf.len() {
+            let left = self.buf.len() - bytes.len();
+            self.buf.copy_within(bytes.end.., bytes.start);
+            self.buf.truncate(left);
         }
     }
 
