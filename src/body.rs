@@ -116,6 +116,11 @@ pub fn empty_in() -> InBody {
     http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
+/// A request with this body.
+pub fn full_in(bytes: Bytes) -> InBody {
+    http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
 impl Body for OutBody {
     type Data = Bytes;
     type Error = BoxError;

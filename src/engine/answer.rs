@@ -3,7 +3,7 @@
 
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
-use crate::engine::draft::{self, Base, Refused};
+use crate::engine::draft::{Base, Refused};
 use crate::engine::fast::Plain;
 use crate::engine::fetch::{self, Fetch, LeaderAnswer, content_type};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage, Ticket};
@@ -13,7 +13,10 @@ use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
 use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, StaleWhy, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
-use crate::engine::request::{Incoming, Raw};
+use crate::engine::request::{
+    Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
+};
+use crate::engine::waiting::Waited;
 use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::site::{self, Engine, Site};
 use crate::interim::InterimSender;
@@ -22,15 +25,13 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Forward, Member};
 use crate::semantics::reuse::Failure as Reach;
 use crate::semantics::{preconditions, validate, vary};
-use crate::store::entry::Meta;
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key, Resource};
 use crate::time::Now;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::RANGE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
-use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -58,9 +59,9 @@ pub(super) struct Ask {
     pub engine: Arc<Engine>,
     pub site: Arc<Site>,
     pub resolved: Resolved,
-    pub method: Method,
-    /// The client's fields, for preconditions and ranges.
-    pub client_headers: HeaderMap,
+    /// The purge log's version when the request arrived.
+    pub arrived: u64,
+    pub asked: Arc<Asked>,
     /// Normalised, with the rules' edits: what selects a variant and goes to the origin.
     pub headers: HeaderMap,
     pub directives: RequestDirectives,
@@ -68,9 +69,6 @@ pub(super) struct Ask {
     pub path_and_query: String,
     pub target: Arc<str>,
     pub base: Base,
-    pub edits: Vec<(HeaderName, HeaderValue)>,
-    /// `None`: a tag of a rule is too long to be kept, so that nothing may be stored (interface.md §2.3).
-    pub tags: Option<Vec<String>>,
     pub body: Option<Bytes>,
     pub interim: InterimSender,
     pub raw: Option<Raw>,
@@ -80,20 +78,22 @@ impl Engine {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, mut incoming: Incoming) -> Answered {
         let site = self.site_owned();
-        let resolved = site.rules.resolve(&facts(&incoming));
+        let resolved = site.rules.resolve(&incoming.facts());
         let policy = resolved.policy.clone();
         if let Some(respond) = &policy.respond {
-            let response = responded(respond, &resolved, &facts(&incoming));
+            let response = responded(respond, &resolved, &incoming.facts());
             return (Ok(response), Outcome::new(Kind::Pass, "respond", &policy.rule));
         }
         let keyed = match keyed_body(&mut incoming, &policy).await {
             Ok(keyed) => keyed,
             Err(failure) => return (Err(failure), Outcome::new(Kind::Error, "request-body", &policy.rule)),
         };
+        let read_by_rule = is_keyed_by_body(&incoming.method, &policy);
         let admitted = plan::admit(&plan::Facts {
             method: &incoming.method,
             has_body: !incoming.body.is_end_stream(),
             keyed_body: keyed.is_some(),
+            keyed_body_too_large: read_by_rule && keyed.is_none(),
             bypass: policy.bypass,
             ambiguous_path: resolved.disagree,
             connection_named_end_to_end: incoming.connection_named_end_to_end,
@@ -102,50 +102,19 @@ impl Engine {
         });
         let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
         let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
-        match (admitted, base) {
+        let (why, base) = match (admitted, base) {
             (Ok(()), Ok(base)) => {
                 let ask = Ask::new(self.clone(), site, resolved, incoming, query, base, keyed);
-                ask.answer().await
+                return ask.answer().await;
             }
-            (Err(why), base) => pass::pass(self, &site, resolved, incoming, query, base.ok(), why).await,
-            (Ok(()), Err(_)) => {
-                pass::pass(self, &site, resolved, incoming, query, None, PassWhy::Unselectable).await
-            }
+            (Err(why), base) => (why, base.ok()),
+            (Ok(()), Err(_)) => (PassWhy::Unselectable, None),
+        };
+        if let Some(bytes) = keyed {
+            incoming.body = crate::body::full_in(bytes); // gathered in vain: it goes with the request
         }
+        pass::pass(self, &site, resolved, incoming, query, base, why).await
     }
-}
-
-/// The request as the rules see it.
-pub(super) fn facts(incoming: &Incoming) -> RequestFacts<'_> {
-    RequestFacts {
-        method: &incoming.method,
-        scheme: incoming.scheme,
-        host: &incoming.host,
-        path: &incoming.path,
-        query: incoming.query.as_deref(),
-        headers: &incoming.headers,
-    }
-}
-
-/// Reads the body of a request that a rule keys by it: POST and QUERY with `key.body`. `Ok(None)`: not such a
-/// request, or its body is over the rule's `max`, and is then sent on as it came.
-async fn keyed_body(incoming: &mut Incoming, policy: &Policy) -> Result<Option<Bytes>, Failure> {
-    let Some(max) = policy.key.body_max else { return Ok(None) };
-    if incoming.method != Method::POST && incoming.method.as_str() != "QUERY" {
-        return Ok(None);
-    }
-    // Only a body whose length is known beforehand to fit is gathered; others stream through.
-    match incoming.body.size_hint().upper() {
-        Some(length) if length <= max => {}
-        _ => return Ok(None),
-    }
-    let mut body = std::mem::replace(&mut incoming.body, crate::body::empty_in());
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Failure::RequestBody)?;
-        bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |d| d));
-    }
-    Ok(Some(bytes.freeze()))
 }
 
 impl Ask {
@@ -159,9 +128,7 @@ impl Ask {
         body: Option<Bytes>,
     ) -> Self {
         let policy = &resolved.policy;
-        let seen = facts(&incoming);
-        let edits = policy.response_headers.values(&resolved.captures, &seen);
-        let tags = policy.tags.iter().map(|t| t.render(&resolved.captures, &seen).ok()).collect();
+        let seen = incoming.facts();
         let mut headers = incoming.headers.clone();
         policy.request_headers.apply(&mut headers, &resolved.captures, &seen);
         vary::normalise_request(&mut headers);
@@ -182,16 +149,21 @@ impl Ask {
         let path_and_query = path_and_query(policy, &incoming.path, query.as_deref());
         let directives = incoming.directives();
         Self {
+            arrived: engine.purges.version(),
             path_and_query,
-            edits,
-            tags,
             headers,
             key,
             target: target.into(),
             base,
             directives,
-            method: incoming.method,
-            client_headers: incoming.headers,
+            asked: Arc::new(Asked {
+                method: incoming.method,
+                scheme: incoming.scheme,
+                host: incoming.host,
+                path: incoming.path,
+                query: incoming.query,
+                headers: incoming.headers,
+            }),
             interim: incoming.interim,
             raw: incoming.raw,
             body,
@@ -201,34 +173,54 @@ impl Ask {
         }
     }
 
-    fn policy(&self) -> &Policy {
+    pub(super) fn policy(&self) -> &Policy {
         &self.resolved.policy
     }
 
-    pub(super) fn client(&self) -> Client<'_> {
-        self.client_under(self.policy())
-    }
-
-    fn client_under<'a>(&'a self, policy: &'a Policy) -> Client<'a> {
-        site::client(&self.site, policy, &self.edits, &self.method, &self.client_headers)
-    }
-
     /// The policy once status and content type are known.
-    fn policy_for(&self, meta: &Meta) -> Arc<Policy> {
-        self.site.rules.resolve_response(&self.resolved, meta.status, content_type(&meta.headers))
+    pub(super) fn policy_for(&self, status: StatusCode, headers: &HeaderMap) -> Arc<Policy> {
+        self.site.rules.resolve_response(&self.resolved, status, content_type(headers))
     }
 
-    fn outcome(&self, kind: Kind, reason: &'static str) -> Outcome {
+    /// What the rules set in the answer.
+    pub(super) fn edits(&self, policy: &Policy) -> Vec<(HeaderName, HeaderValue)> {
+        policy.response_headers.values(&self.resolved.captures, &self.asked.facts())
+    }
+
+    pub(super) fn client<'a>(
+        &'a self,
+        policy: &'a Policy,
+        edits: &'a [(HeaderName, HeaderValue)],
+    ) -> Client<'a> {
+        site::client(&self.site, policy, edits, &self.asked.method, &self.asked.headers)
+    }
+
+    pub(super) fn wants_range(&self) -> bool {
+        self.asked.headers.contains_key(RANGE)
+    }
+
+    pub(super) fn outcome(&self, kind: Kind, reason: &'static str) -> Outcome {
         Outcome::new(kind, reason, &self.policy().rule)
     }
 
     /// What the store has for this request, with the purge log's word on it.
     fn look_up(&self, now: Now) -> Held {
         let resource = self.engine.memory.get(&self.key);
-        let entry =
-            resource.as_ref().and_then(|r| r.select(&self.headers)).filter(|e| !is_useless(e, now.mono));
+        let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
+        let other_variants = resource.is_some() && selected.is_none();
+        let entry = selected.filter(|e| !is_useless(e, now.mono));
         let entry = entry.map(|e| (e.clone(), self.seen(e, now)));
-        Held { resource, entry }
+        Held { resource, other_variants, entry }
+    }
+
+    /// Would a look-up still find the same?
+    pub(super) fn is_current(&self, held: &Held) -> bool {
+        let now = self.look_up(self.engine.clock.now());
+        match (&now.entry, &held.entry) {
+            (Some((now, _)), Some((then, _))) => Arc::ptr_eq(now, then),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     fn seen(&self, entry: &Entry, now: Now) -> Seen {
@@ -243,18 +235,14 @@ impl Ask {
     }
 
     async fn answer(self) -> Answered {
-        let now = self.engine.clock.now();
-        let mark = self.engine.markers.get(&self.key, now.mono);
-        if mark == Some(Mark::TooLarge) && self.client_headers.contains_key(RANGE) {
-            return pass::range_of_large(self).await;
-        }
+        let mark = self.engine.markers.get(&self.key, self.engine.clock.now().mono);
         let mut alone = self.policy().coalesce.is_none() || mark.is_some();
         let mut collapsed = Collapsed::NotTried;
         let mut hint = None;
         for round in 0.. {
             let now = self.engine.clock.now();
             let held = self.look_up(now);
-            let forward = match self.plan(&held, now) {
+            let going = match self.plan(&held, now) {
                 Plan::Serve { stale, refresh } => return self.serve(&held, stale, refresh, now),
                 Plan::Refuse => {
                     return (Err(Failure::OnlyIfCached), self.outcome(Kind::Error, "only-if-cached"));
@@ -262,24 +250,28 @@ impl Ask {
                 Plan::Fetch(forward) => Going { forward, why: None },
                 Plan::Validate(why) => Going { forward: why.forward(), why: Some(why) },
             };
-            if self.method == Method::HEAD {
-                return pass::head(self, forward.forward).await;
+            if mark == Some(Mark::TooLarge) && self.wants_range() {
+                return pass::range_of_large(&self).await;
+            }
+            if self.asked.method == Method::HEAD {
+                return self.head(held, going).await;
             }
             if alone || round >= ROUNDS {
                 self.engine.flights.solo_begins();
                 let flight = self.start();
-                return self.lead(held, forward, flight, None, collapsed).await;
+                return self.lead(held, going, flight, None, collapsed).await;
             }
             let variant = hint.take().or_else(|| held.variant_hint(&self.headers));
             let flight_key = FlightKey { key: self.key.clone(), variant };
-            let ticket = self.engine.flights.join_or_lead(&flight_key, |f| self.may_join(f), || self.start());
-            let flight = match ticket {
+            let start = || self.is_current(&held).then(|| self.start());
+            let flight = match self.engine.flights.join_or_lead(&flight_key, |f| self.may_join(f), start) {
                 Ticket::Lead(flight) => {
-                    return self.lead(held, forward, flight, Some(flight_key), collapsed).await;
+                    return self.lead(held, going, flight, Some(flight_key), collapsed).await;
                 }
                 Ticket::Wait(flight) => flight,
+                Ticket::LookAgain => continue,
             };
-            match self.wait(&held, forward, &flight).await {
+            match self.wait(&held, going, &flight).await {
                 Waited::Done(answered) => return *answered,
                 Waited::OtherVariant(variant) => hint = Some(variant),
                 Waited::Again => {}
@@ -293,22 +285,21 @@ impl Ask {
     }
 
     fn plan(&self, held: &Held, now: Now) -> Plan {
-        let lookup = match (&held.entry, &held.resource) {
-            (Some((entry, seen)), _) => Lookup::Found(found(entry, *seen, now)),
-            (None, Some(_)) => Lookup::OtherVariants,
-            (None, None) => Lookup::Nothing,
+        let lookup = match &held.entry {
+            Some((entry, seen)) => Lookup::Found(found(entry, *seen, now)),
+            None if held.other_variants => Lookup::OtherVariants,
+            None => Lookup::Nothing,
         };
         let fetch_time = held.entry.as_ref().map_or(Duration::ZERO, |(e, _)| e.meta.fetch_time);
         plan::decide(lookup, &self.directives, self.wishes(), fetch_time, 1.0 - fastrand::f64())
     }
 
-    fn start(&self) -> Arc<Flight> {
-        // Read before the request leaves: a purge from here on wins over the answer (purge.md, P6).
-        Flight::new(self.engine.purges.cursor(), self.base.selectors.clone())
+    pub(super) fn start(&self) -> Arc<Flight> {
+        Flight::begin(&self.engine.purges, self.base.selectors.clone())
     }
 
     /// A request that arrives after a purge must not be answered by a fetch from before it (rulings 10).
-    fn may_join(&self, flight: &Flight) -> bool {
+    pub(super) fn may_join(&self, flight: &Flight) -> bool {
         let untouched = self.engine.untouched_since(flight.born, &self.base);
         match flight.stage() {
             Stage::Shared(shared) => untouched && self.engine.untouched_meta(&shared.meta),
@@ -324,7 +315,7 @@ impl Ask {
             return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
         };
         if refresh {
-            self.refresh_in_background(entry);
+            self.refresh_in_background(held, entry);
         }
         let member = Member {
             ttl: Some(entry.meta.freshness.ttl(entry.meta.age(now.mono))),
@@ -339,7 +330,7 @@ impl Ask {
         self.from_store(entry, kind, stale.map_or("", StaleWhy::as_str), &member, now)
     }
 
-    fn from_store(
+    pub(super) fn from_store(
         &self,
         entry: &Entry,
         kind: Kind,
@@ -347,117 +338,70 @@ impl Ask {
         member: &Member,
         now: Now,
     ) -> Answered {
-        let policy = self.policy_for(&entry.meta);
-        let response = deliver::from_entry(&self.client_under(&policy), entry, member, now);
+        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
+        let edits = self.edits(&policy);
+        let response = deliver::from_entry(&self.client(&policy, &edits), entry, member, now);
         let mut outcome = self.outcome(kind, reason).with_member(member);
         outcome.tier = Some("memory");
         outcome.age = Some(entry.meta.age(now.mono));
         (Ok(response), outcome)
     }
 
-    /// Waits for another client's fetch, for as long as the rule allows.
-    async fn wait(&self, held: &Held, going: Going, flight: &Flight) -> Waited {
-        let patience = self.policy().coalesce.unwrap_or(Duration::ZERO);
-        let Ok(stage) = tokio::time::timeout(patience, flight.head()).await else { return Waited::Alone };
-        let now = self.engine.clock.now();
-        let mut member = Member { collapsed: Collapsed::Yes, ..site::forwarded(going.forward) };
-        match stage {
-            Stage::Pending => Waited::Again,
-            Stage::Shared(shared) => {
-                if let Err(other) = self.fits(&shared.meta) {
-                    return Waited::OtherVariant(other);
-                }
-                if !self.usable(&shared.meta, now) {
-                    return Waited::Alone;
-                }
-                member.ttl = Some(shared.meta.freshness.ttl(shared.meta.age(now.mono)));
-                let policy = self.policy_for(&shared.meta);
-                let client = self.client_under(&policy);
-                let response = deliver::from_shared(&client, &shared, false, None, &member, now);
-                let Some(response) = response else { return Waited::Alone };
-                let mut outcome = self.outcome(Kind::Collapsed, "").with_member(&member);
-                outcome.origin_time = Some(shared.origin_time);
-                outcome.age = Some(shared.meta.age(now.mono));
-                Waited::Done(Box::new((Ok(response), outcome)))
-            }
-            Stage::Confirmed(entry, origin_time) => {
-                if let Err(other) = self.fits(&entry.meta) {
-                    return Waited::OtherVariant(other);
-                }
-                member.ttl = Some(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
-                member.forward_status = Some(304);
-                let (response, mut outcome) = self.from_store(&entry, Kind::Collapsed, "", &member, now);
-                outcome.origin_time = Some(origin_time);
-                Waited::Done(Box::new((response, outcome)))
-            }
-            Stage::NotShareable(status) => match self.stale_instead(held, status_failure(status)) {
-                Some(why) => Waited::Done(Box::new(self.serve_stale(held, why, going, None, now))),
-                None => Waited::Alone,
-            },
-            Stage::Failed(failure) => Waited::Done(Box::new(self.failed(held, going, failure, now))),
-        }
-    }
-
-    /// `Err`: another variant; the bytes tell which flight to look for.
-    fn fits(&self, meta: &Meta) -> Result<(), Box<[u8]>> {
-        if draft::selects(meta, &self.headers) {
-            Ok(())
-        } else {
-            Err(vary::variant(&meta.nominated, &self.headers))
-        }
-    }
-
-    /// Could what is arriving answer this request if it were stored already (rulings 8)? The client's wish for
-    /// a fresh answer is met by one that is just arriving.
-    fn usable(&self, meta: &Meta, now: Now) -> bool {
-        let lookup = Lookup::Found(Found {
-            freshness: &meta.freshness,
-            age: meta.age(now.mono),
-            verdict: Seen::Clean,
-        });
-        let wishes = Wishes { honour_client: false, early_refresh: None };
-        matches!(plan::decide(lookup, &self.directives, wishes, Duration::ZERO, 1.0), Plan::Serve { .. })
-    }
-
-    fn stale_instead(&self, held: &Held, failure: Option<Reach>) -> Option<StaleWhy> {
+    pub(super) fn stale_instead(&self, held: &Held, failure: Option<Reach>) -> Option<StaleWhy> {
         let (entry, _) = held.entry.as_ref()?;
         let now = self.engine.clock.now();
         // Asked again: a purge may have come while the origin failed.
         plan::on_failure(found(entry, self.seen(entry, now), now), &self.directives, failure?)
     }
 
-    fn serve_stale(
+    pub(super) fn serve_stale(
         &self,
         held: &Held,
         why: StaleWhy,
-        going: Going,
-        status: Option<u16>,
+        member: Member,
         now: Now,
     ) -> Answered {
         let Some((entry, _)) = &held.entry else {
             return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
         };
         let member = Member {
-            forward_status: status,
             ttl: Some(entry.meta.freshness.ttl(entry.meta.age(now.mono))),
             detail: Some(why.as_str()),
-            ..site::forwarded(going.forward)
+            ..member
         };
         self.from_store(entry, Kind::Stale, why.as_str(), &member, now)
     }
 
-    /// No answer from the origin: stale if that is allowed, else an error.
-    fn failed(&self, held: &Held, going: Going, failure: OriginError, now: Now) -> Answered {
-        match self.stale_instead(held, Some(Reach::Disconnected)) {
-            Some(why) => {
-                let (mut response, outcome) = self.serve_stale(held, why, going, None, now);
-                if let Ok(response) = &mut response {
-                    proxy_status(response, &self.site.server_name, failure.proxy_status());
-                }
-                (response, outcome)
-            }
-            None => (Err(Failure::Origin(failure)), self.outcome(Kind::Error, failure.as_str())),
+    /// No answer from the origin: stale if that is allowed, else an error. `member` is what there is to say of the
+    /// request's way so far.
+    pub(super) fn failed(&self, held: &Held, member: Member, failure: OriginError, now: Now) -> Answered {
+        let Some(why) = self.stale_instead(held, Some(Reach::Disconnected)) else {
+            return (Err(Failure::Origin(failure)), self.outcome(Kind::Error, failure.as_str()));
+        };
+        // RFC 9211 §2.1: what never left for the origin was answered from here.
+        let member = if was_sent(failure) { member } else { Member::default() };
+        let (mut response, outcome) = self.serve_stale(held, why, member, now);
+        if let Ok(response) = &mut response {
+            proxy_status(response, &self.site.server_name, failure.proxy_status());
         }
+        (response, outcome)
+    }
+
+    /// A HEAD that the store can't answer: sent on by itself. When the origin fails it is as good as a GET.
+    async fn head(&self, held: Held, going: Going) -> Answered {
+        let mut member = site::forwarded(going.forward);
+        let answer = pass::send_head(self).await;
+        let now = self.engine.clock.now();
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => return self.failed(&held, member, failure, now),
+        };
+        let status = answer.response.status();
+        if let Some(why) = self.stale_instead(&held, status_failure(status)) {
+            member.forward_status = Some(status.as_u16());
+            return self.serve_stale(&held, why, member, now);
+        }
+        pass::relay_plainly(self, answer, PassWhy::Head, member, now)
     }
 
     /// Starts the fetch and answers with what it brings.
@@ -478,8 +422,10 @@ impl Ask {
         let now = self.engine.clock.now();
         let mut member = Member { collapsed, ..site::forwarded(going.forward) };
         match answer {
-            LeaderAnswer::Shared { shared, received_age } => {
-                self.lead_shared(&shared, received_age, &mut member, now)
+            LeaderAnswer::Shared { shared, received_age, place } => {
+                let answered = self.lead_shared(&shared, received_age, &mut member, now);
+                drop(place); // the response has a place of its own now
+                answered
             }
             LeaderAnswer::Confirmed { entry, origin_time, stored } => {
                 member.forward_status = Some(304);
@@ -494,12 +440,13 @@ impl Ask {
             LeaderAnswer::Response { response, why, origin_time } => {
                 let status = response.status();
                 if let Some(stale) = self.stale_instead(&held, status_failure(status)) {
-                    return self.serve_stale(&held, stale, going, Some(status.as_u16()), now);
+                    member.forward_status = Some(status.as_u16());
+                    return self.serve_stale(&held, stale, member, now);
                 }
                 self.lead_unstored(response, why, origin_time, member, now)
             }
-            LeaderAnswer::TooLargeForRange => pass::range_of_large(self).await,
-            LeaderAnswer::Failed(failure) => self.failed(&held, going, failure, now),
+            LeaderAnswer::TooLargeForRange => pass::range_of_large(&self).await,
+            LeaderAnswer::Failed(failure) => self.failed(&held, member, failure, now),
         }
     }
 
@@ -512,8 +459,9 @@ impl Ask {
     ) -> Answered {
         member.stored = true;
         member.ttl = Some(shared.meta.freshness.ttl(shared.meta.age(now.mono)));
-        let policy = self.policy_for(&shared.meta);
-        let client = self.client_under(&policy);
+        let policy = self.policy_for(shared.meta.status, &shared.meta.headers);
+        let edits = self.edits(&policy);
+        let client = self.client(&policy, &edits);
         let response = deliver::from_shared(&client, shared, true, received_age, member, now);
         let mut outcome = self.outcome(Kind::Miss, "").with_member(member);
         outcome.origin_time = Some(shared.origin_time);
@@ -534,7 +482,10 @@ impl Ask {
         member.detail = Some(why.as_str());
         let mut outcome = self.outcome(Kind::Miss, why.as_str()).with_member(&member);
         outcome.origin_time = Some(origin_time);
-        (Ok(pass::relay(&self.client(), response, &member, now)), outcome)
+        let policy = self.policy_for(response.status(), response.headers());
+        let edits = self.edits(&policy);
+        let client = self.client(&policy, &edits);
+        (Ok(pass::relay(&client, response, &self.engine.metrics, &member, now)), outcome)
     }
 
     pub(super) fn fetch(
@@ -551,49 +502,34 @@ impl Ask {
             resolved: self.resolved.clone(),
             flight,
             registered,
-            method: self.method.clone(),
+            asked: self.asked.clone(),
+            // A HEAD never leads; what it may start is the refresh of what a GET brought.
+            method: if self.body.is_some() { self.asked.method.clone() } else { Method::GET },
             headers: self.headers.clone(),
             body: self.body.clone(),
             path_and_query: self.path_and_query.clone(),
             target: self.target.clone(),
             base: self.base.clone(),
-            rule_tags: self.tags.clone(),
             candidate: held.candidate(&self.engine),
+            replaces: held.entry.as_ref().map(|(entry, _)| entry.clone()),
             interim: self.interim.clone(),
-            wants_range: self.client_headers.contains_key(RANGE),
+            wants_range: self.wants_range(),
             leader,
         }
     }
 
-    /// One background refresh per entry (RFC 5861 §3), with a request of our own: it carries nothing of the
-    /// client's but what selects the response (standards.md §8.7).
-    fn refresh_in_background(&self, entry: &Arc<Entry>) {
-        if !entry.try_refresh() {
-            return;
-        }
-        let flight_key = FlightKey { key: self.key.clone(), variant: Some(entry.meta.variant.clone()) };
-        let ticket = self.engine.flights.join_or_lead(&flight_key, |f| self.may_join(f), || self.start());
-        let Ticket::Lead(flight) = ticket else {
-            entry.refresh_done();
-            return;
-        };
-        let held = Held { resource: None, entry: Some((entry.clone(), Seen::Clean)) };
-        let mut fetch = self.fetch(&held, flight, Some(flight_key), None);
-        fetch.headers = selecting_fields(&self.headers, &entry.meta.nominated, self.policy());
-        fetch.interim = InterimSender::none();
-        fetch.wants_range = false;
-        tokio::spawn(fetch.run(Some(entry.clone())));
-    }
 }
 
 /// What the store had when we looked.
 pub(super) struct Held {
     resource: Option<Arc<Resource>>,
+    /// The key is stored, but none of its variants fits.
+    other_variants: bool,
     entry: Option<(Arc<Entry>, Seen)>,
 }
 
 impl Held {
-    fn variant_hint(&self, headers: &HeaderMap) -> Option<Box<[u8]>> {
+    pub(super) fn variant_hint(&self, headers: &HeaderMap) -> Option<Box<[u8]>> {
         self.resource.as_ref()?.variant_hint(headers)
     }
 
@@ -613,78 +549,33 @@ fn found(entry: &Entry, seen: Seen, now: Now) -> Found<'_> {
 
 /// Where a request is going, and why.
 #[derive(Clone, Copy)]
-struct Going {
-    forward: Forward,
+pub(super) struct Going {
+    pub forward: Forward,
     why: Option<ValidateWhy>,
 }
 
-/// What waiting for another's fetch came to.
-enum Waited {
-    Done(Box<Answered>),
-    OtherVariant(Box<[u8]>),
-    Again,
-    Alone,
-}
-
 /// RFC 5861 §4: these statuses are errors for stale-if-error.
-fn status_failure(status: StatusCode) -> Option<Reach> {
+pub(super) fn status_failure(status: StatusCode) -> Option<Reach> {
     matches!(status.as_u16(), 500 | 502 | 503 | 504).then_some(Reach::ErrorStatus)
 }
 
-/// The fields of a background request: `Host`, what `Vary` nominates, what the key is made of, and our own.
-fn selecting_fields(headers: &HeaderMap, nominated: &[HeaderName], policy: &Policy) -> HeaderMap {
-    let own = [http::header::HOST, http::header::VIA, HeaderName::from_static("cdn-loop")];
-    let mut out = HeaderMap::new();
-    for name in own.iter().chain(nominated).chain(&policy.key.headers) {
-        if out.contains_key(name) {
-            continue;
-        }
-        for value in headers.get_all(name) {
-            out.append(name.clone(), value.clone());
-        }
-    }
-    let cookies: Vec<Vec<u8>> = policy
-        .key
-        .cookies
-        .iter()
-        .filter_map(|n| key::cookie(headers, n).map(|v| [n.as_bytes(), b"=", v].concat()))
-        .collect();
-    if !cookies.is_empty()
-        && !out.contains_key(http::header::COOKIE)
-        && let Ok(value) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
-    {
-        out.insert(http::header::COOKIE, value);
-    }
-    out
-}
-
-/// Method, content type and digest of a body that is part of the key.
-fn body_digest(method: &Method, headers: &HeaderMap, body: &Bytes) -> Vec<u8> {
-    let mut out = method.as_str().as_bytes().to_vec();
-    for name in [http::header::CONTENT_TYPE, http::header::CONTENT_ENCODING] {
-        let value = headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
-        out.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(value);
-    }
-    // The whole body, not a digest of it: it is at most the rule's `max` (64 KiB by default), and equality of
-    // keys must not rest on a hash (architecture.md, rule 9).
-    out.extend_from_slice(body);
-    out
+/// Whether a failed request was on its way to an origin at all.
+fn was_sent(failure: OriginError) -> bool {
+    !matches!(
+        failure,
+        OriginError::NoHealthyServer
+            | OriginError::BreakerOpen
+            | OriginError::QueueFull
+            | OriginError::QueueTimeout
+            | OriginError::LocalResources
+            | OriginError::Request
+    )
 }
 
 /// RFC 9209: a stale answer says what kept the fresh one from being had.
 fn proxy_status(response: &mut Response<OutBody>, server_name: &str, error: &str) {
     if let Ok(value) = HeaderValue::try_from(format!("{server_name}; error={error}")) {
         response.headers_mut().append(HeaderName::from_static("proxy-status"), value);
-    }
-}
-
-/// The target as it is sent: the rules' rewrite of the path, and the query.
-pub(super) fn path_and_query(policy: &Policy, path: &str, query: Option<&str>) -> String {
-    let path = policy.rewrite.as_ref().map_or(std::borrow::Cow::Borrowed(path), |r| r.apply(path));
-    match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.into_owned(),
     }
 }
 

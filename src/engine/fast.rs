@@ -128,6 +128,9 @@ impl Engine {
             && resource.variants.first().is_some_and(|e| e.meta.nominated.is_empty());
         let entry = if simple {
             resource.variants.first()?
+        } else if !memo.resolved.policy.request_headers.is_empty() {
+            // A rule may set what `Vary` nominates: the client's own fields don't tell the variant.
+            return None;
         } else {
             resource.select(&selecting(&resource.variants, headers)?)?
         };

@@ -5,11 +5,11 @@
 use crate::body::InBody;
 use crate::engine::draft::{self, Asked, Base, Draft, Refused};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage};
-use crate::engine::growing::{Demand, Growing};
+use crate::engine::growing::{Demand, Growing, ReadBody};
 use crate::engine::markers::Mark;
 use crate::engine::policy::Policy;
 use crate::engine::rules::Resolved;
-use crate::engine::{Engine, Site, deliver};
+use crate::engine::{Engine, Site, deliver, request};
 use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Verdict;
@@ -22,7 +22,7 @@ use crate::time::Now;
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH, IF_MODIFIED_SINCE, RANGE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -39,6 +39,8 @@ pub enum LeaderAnswer {
     Shared {
         shared: Arc<Shared>,
         received_age: Option<HeaderValue>,
+        /// Holds the beginning of the body for the leader, however far the download is when it comes to read.
+        place: Option<ReadBody>,
     },
     /// A 304 confirmed what is stored. `stored` is false when it may not be kept.
     Confirmed {
@@ -69,10 +71,11 @@ pub struct Fetch {
     pub path_and_query: String,
     pub target: Arc<str>,
     pub base: Base,
-    /// `None`: one of them can't be kept.
-    pub rule_tags: Option<Vec<String>>,
+    pub asked: Arc<request::Asked>,
     /// The stored response that this request selects and a 304 may confirm.
     pub candidate: Option<Arc<Entry>>,
+    /// What was stored for this request: a new answer takes its place, whatever it varies on.
+    pub replaces: Option<Arc<Entry>>,
     pub interim: InterimSender,
     pub wants_range: bool,
     /// `None` for a background refresh.
@@ -134,7 +137,7 @@ impl Fetch {
             validate::make_conditional(&mut headers, &[as_stored(entry)]);
         }
         let body: InBody = match &self.body {
-            Some(bytes) => Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync(),
+            Some(bytes) => crate::body::full_in(bytes.clone()),
             None => crate::body::empty_in(),
         };
         let request = origin_request(&self.method, &self.path_and_query, headers, body)?;
@@ -187,15 +190,17 @@ impl Fetch {
         ));
         let replace = || self.engine.memory.replace(&self.key, &old, entry.clone());
         let stored = keep && replace() == Written::Stored;
+        if stored {
+            self.engine.metrics.stored(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
+        }
         if !keep {
             self.engine.memory.remove(&self.key, &old);
         }
-        if keep
-            && entry.meta.freshness.is_fresh(entry.meta.age(now.mono))
-            && !entry.meta.freshness.must_validate
-        {
+        if keep && is_shareable(&entry.meta, now) {
+            self.engine.markers.clear(&self.key);
             self.flight.advance(Stage::Confirmed(entry.clone(), origin_time));
         } else {
+            self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
             self.flight.advance(Stage::NotShareable(StatusCode::NOT_MODIFIED));
         }
         self.to_leader(LeaderAnswer::Confirmed { entry, origin_time, stored });
@@ -227,7 +232,7 @@ impl Fetch {
             born: self.flight.born,
             sent,
         };
-        let tags = self.rule_tags.clone();
+        let tags = request::rule_tags(policy, &self.resolved.captures, &self.asked.facts());
         draft::draft(&asked, status, response, policy, tags, now, fastrand::f64())
     }
 
@@ -242,7 +247,7 @@ impl Fetch {
         match drafted {
             Ok(draft) => {
                 self.engine.markers.clear(&self.key);
-                self.download(answer, draft, &policy, origin_time, now).await;
+                self.download(answer, draft, policy, origin_time, now).await;
             }
             Err(why) => self.not_stored(answer, why, now),
         }
@@ -257,12 +262,16 @@ impl Fetch {
     fn not_stored(&mut self, answer: Answer, why: Refused, now: Now) {
         let status = answer.response.status();
         self.engine.note_not_stored(why);
-        let mark = if why == Refused::TooLarge { Mark::TooLarge } else { Mark::NotShareable };
-        self.engine.markers.set(&self.key, mark, now.mono);
+        match why {
+            Refused::TooLarge => self.engine.markers.set(&self.key, Mark::TooLarge, now.mono),
+            // An error says nothing of the next answer. A failing origin must not lose its shelter by it.
+            _ if status.is_server_error() => {}
+            _ => self.engine.markers.set(&self.key, Mark::NotShareable, now.mono),
+        }
         self.flight.advance(Stage::NotShareable(status));
         // The origin has a new answer that may not be kept: what it replaces is of no further use, unless the
         // answer is an error.
-        if let (Some(old), false) = (&self.candidate, status.is_server_error()) {
+        if let (Some(old), false) = (&self.replaces, status.is_server_error()) {
             self.engine.memory.remove(&self.key, old);
         }
         if why == Refused::TooLarge && self.wants_range {
@@ -276,7 +285,7 @@ impl Fetch {
         mut self,
         answer: Answer,
         draft: Draft,
-        policy: &Policy,
+        policy: Arc<Policy>,
         origin_time: Duration,
         now: Now,
     ) {
@@ -294,133 +303,152 @@ impl Fetch {
             body: body.clone(),
             origin_time,
         });
-        // The leader's reader is opened before anything can move on without it.
-        let shareable = meta.freshness.is_fresh(meta.age(now.mono)) && !meta.freshness.must_validate;
-        if shareable {
+        let mut sink = Sink {
+            engine: self.engine.clone(),
+            site: self.site.clone(),
+            key: self.key.clone(),
+            policy,
+            meta: meta.clone(),
+            replaces: self.replaces.take(),
+            body: body.clone(),
+            started: now,
+            received: 0,
+            charged: 0,
+            keeping: true,
+            stored: false,
+        };
+        if expected == Some(0) {
+            sink.store(None, None); // there is no last byte to store it before
+        }
+        self.announce(shared, received_age, now);
+        sink.fill(answer.response.into_body()).await;
+    }
+
+    /// Tells the leader and all who wait.
+    fn announce(&mut self, shared: Arc<Shared>, received_age: Option<HeaderValue>, now: Now) {
+        // Before anything can move on without it.
+        let place = shared.body.read(0..u64::MAX);
+        if is_shareable(&shared.meta, now) {
             self.flight.advance(Stage::Shared(shared.clone()));
         } else {
             // Stored, but every use needs the origin: waiting for it would only queue them up.
             self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
-            self.flight.advance(Stage::NotShareable(meta.status));
+            self.flight.advance(Stage::NotShareable(shared.meta.status));
         }
-        self.to_leader(LeaderAnswer::Shared { shared, received_age });
-        let sink = Sink {
-            engine: &self.engine,
-            site: &self.site,
-            key: &self.key,
-            policy,
-            meta: &meta,
-            body: &body,
-            started: now,
-            charged: 0,
-            keeping: true,
-            large_below: self.site.max_object,
-        };
-        sink.fill(answer.response.into_body()).await;
+        self.to_leader(LeaderAnswer::Shared { shared, received_age, place });
     }
 }
 
+/// Whether others than the leader may have it without asking the origin themselves.
+fn is_shareable(meta: &Meta, now: Now) -> bool {
+    meta.freshness.is_fresh(meta.age(now.mono)) && !meta.freshness.must_validate
+}
+
 /// Where the chunks of one download go.
-struct Sink<'a> {
-    engine: &'a Arc<Engine>,
-    site: &'a Arc<Site>,
-    key: &'a Key,
-    policy: &'a Policy,
-    meta: &'a Arc<Meta>,
-    body: &'a Arc<Growing>,
+struct Sink {
+    engine: Arc<Engine>,
+    site: Arc<Site>,
+    key: Key,
+    policy: Arc<Policy>,
+    meta: Arc<Meta>,
+    replaces: Option<Arc<Entry>>,
+    body: Arc<Growing>,
     started: Now,
+    /// Bytes of the body so far.
+    received: u64,
     /// Bytes charged to the budget of bodies in flight.
     charged: u64,
     keeping: bool,
-    large_below: u64,
+    stored: bool,
 }
 
-impl Drop for Sink<'_> {
+impl Drop for Sink {
     fn drop(&mut self) {
         self.engine.fill_budget.give_back(self.charged);
+        self.engine.metrics.origin_bytes(self.received);
         // Dropped in the middle (shutdown, panic): readers must not wait for ever. No effect after the end.
         self.body.fail("fetch-aborted");
     }
 }
 
-impl Sink<'_> {
+impl Sink {
     async fn fill(mut self, mut from: OriginBody) {
-        let mut total = 0u64;
-        let mut stored = false;
-        loop {
+        let trailers = loop {
             if self.body.room().await == Demand::Abandoned {
                 return; // too large to keep, and nobody is left to read it
             }
             match from.frame().await {
-                None => break,
-                Some(Err(error)) => {
-                    self.engine.note_not_stored(Refused::Incomplete);
-                    tracing::debug!(%error, host = %self.meta.place.authority, url = %self.meta.place.url, "origin body ended early");
-                    return self.body.fail("origin-incomplete");
-                }
+                None => break None,
+                Some(Err(error)) => return self.broken(&error.to_string()),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(chunk) => {
-                        total += chunk.len() as u64;
-                        self.charge(total, chunk.len() as u64);
-                        let last = self.body.expected() == Some(total);
-                        // With a known length the entry is in the store before the last byte is on its way:
-                        // who has the whole answer and asks again gets a hit.
-                        if last && self.keeping {
-                            self.store(Some(chunk.clone()), total, None);
-                            stored = true;
-                        }
-                        self.body.push(chunk);
-                    }
-                    Err(frame) => {
-                        let trailers = frame.into_trailers().ok();
-                        if !stored && self.keeping {
-                            self.store(None, total, trailers.clone());
-                        }
-                        return self.body.finish(trailers);
-                    }
+                    Ok(chunk) => self.take(chunk),
+                    Err(frame) => break frame.into_trailers().ok(),
                 },
             }
+        };
+        // RFC 9112 §8: fewer bytes than were announced are no answer.
+        if self.body.expected().is_some_and(|expected| expected != self.received) {
+            return self.broken("fewer bytes than announced");
         }
-        if self.keeping && !stored {
-            self.store(None, total, None);
+        self.store(None, trailers.clone());
+        self.body.finish(trailers);
+    }
+
+    fn broken(&self, error: &str) {
+        self.engine.note_not_stored(Refused::Incomplete);
+        let place = &self.meta.place;
+        tracing::debug!(error, host = %place.authority, url = %place.url, "origin body ended early");
+        self.body.fail("origin-incomplete");
+    }
+
+    fn take(&mut self, chunk: Bytes) {
+        self.received += chunk.len() as u64;
+        self.charge(chunk.len() as u64);
+        // With a known length the entry is in the store before the last byte is on its way: who has the whole
+        // answer and asks again gets a hit.
+        if self.body.expected() == Some(self.received) {
+            self.store(Some(chunk.clone()), None);
         }
-        self.body.finish(None);
+        self.body.push(chunk);
     }
 
     /// Keeps the account; gives up keeping when the object or all downloads together grow too large.
-    fn charge(&mut self, total: u64, chunk: u64) {
+    fn charge(&mut self, chunk: u64) {
         if !self.keeping {
             return;
         }
-        let why = if total > self.large_below {
-            self.engine.markers.set(self.key, Mark::TooLarge, self.engine.clock.now().mono);
-            Some(Refused::TooLarge)
+        let why = if self.received > self.site.max_object {
+            self.engine.markers.set(&self.key, Mark::TooLarge, self.engine.clock.now().mono);
+            Refused::TooLarge
         } else if self.engine.fill_budget.take(chunk) {
             self.charged += chunk;
-            None
+            return;
         } else {
-            Some(Refused::FillBudget)
+            Refused::FillBudget
         };
-        if let Some(why) = why {
-            self.engine.note_not_stored(why);
-            self.keeping = false;
-            self.body.keep_no_more();
-        }
+        self.engine.note_not_stored(why);
+        self.keeping = false;
+        self.body.keep_no_more();
     }
 
-    fn store(&self, last: Option<Bytes>, total: u64, trailers: Option<HeaderMap>) {
+    /// Stores what has come and `last`, once, unless it is too large to keep.
+    fn store(&mut self, last: Option<Bytes>, trailers: Option<HeaderMap>) {
+        if !self.keeping || std::mem::replace(&mut self.stored, true) {
+            return;
+        }
         let mut chunks = self.body.chunks().to_vec();
         chunks.extend(last);
-        let mut meta = Meta::clone(self.meta);
+        let mut meta = Meta::clone(&self.meta);
         meta.fetch_time += self.engine.clock.now().mono.since(self.started.mono);
         if trailers.is_none() {
             meta.headers.remove(TRAILER);
         }
-        let chunks = compact(chunks);
-        let entry = self.engine.seal(self.site, self.policy, meta, chunks, total, trailers);
-        let entry = Arc::new(entry);
-        if self.engine.memory.put(self.key, entry, self.policy.max_variants) == Written::Superseded {
-            self.engine.note_not_stored(Refused::Superseded);
+        let entry =
+            self.engine.seal(&self.site, &self.policy, meta, compact(chunks), self.received, trailers);
+        self.engine.put(&self.key, entry, &self.policy);
+        // Another variant by its `Vary`, yet this answer is what the same request gets now.
+        if let Some(old) = &self.replaces {
+            self.engine.memory.remove(&self.key, old);
         }
     }
 }

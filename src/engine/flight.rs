@@ -7,7 +7,7 @@
 
 use crate::engine::growing::Growing;
 use crate::origin::OriginError;
-use crate::purge::{Born, Selectors};
+use crate::purge::{Born, PurgeLog, Selectors};
 use crate::store::Entry;
 use crate::store::entry::{Meta, birth_order};
 use crate::store::key::Key;
@@ -44,6 +44,9 @@ pub enum Stage {
 /// One fetch in progress.
 #[derive(Debug)]
 pub struct Flight {
+    /// The purge log's version before `born` was read: no purge lies between this flight's start and a request that
+    /// arrives at the same version.
+    pub version: u64,
     pub born: Born,
     /// Selectors known before the head: URL, host, prefixes.
     pub selectors: Arc<Selectors>,
@@ -51,8 +54,11 @@ pub struct Flight {
 }
 
 impl Flight {
-    pub fn new(born: Born, selectors: Arc<Selectors>) -> Arc<Self> {
-        Arc::new(Self { born, selectors, stage: watch::Sender::new(Stage::Pending) })
+    /// A flight that begins now: call it before the request leaves, so that a purge from here on wins over the
+    /// answer (purge.md, P6).
+    pub fn begin(purges: &PurgeLog, selectors: Arc<Selectors>) -> Arc<Self> {
+        let version = purges.version();
+        Arc::new(Self { version, born: purges.cursor(), selectors, stage: watch::Sender::new(Stage::Pending) })
     }
 
     pub fn stage(&self) -> Stage {
@@ -91,6 +97,8 @@ pub enum Ticket {
     /// The caller must run the fetch.
     Lead(Arc<Flight>),
     Wait(Arc<Flight>),
+    /// Neither: what the caller found in the store is no longer what is there. Look again.
+    LookAgain,
 }
 
 const SHARDS: usize = 64;
@@ -119,11 +127,15 @@ impl Flights {
     }
 
     /// Joins the flight for `key` if there is one and `joinable` agrees; else starts one that replaces it.
+    ///
+    /// A flight stores its answer before it leaves the map. So `start`, which runs while the map can't change, sees
+    /// in the store what any flight that is gone has left there; it returns `None` when that changes matters.
+    /// Otherwise a request that looked before the end of a fetch and came here after it would fetch again.
     pub fn join_or_lead(
         &self,
         key: &FlightKey,
         joinable: impl FnOnce(&Flight) -> bool,
-        start: impl FnOnce() -> Arc<Flight>,
+        start: impl FnOnce() -> Option<Arc<Flight>>,
     ) -> Ticket {
         let mut shard = self.shard(&key.key);
         if let Some(flight) = shard.get(key)
@@ -131,7 +143,7 @@ impl Flights {
         {
             return Ticket::Wait(flight.clone());
         }
-        let flight = start();
+        let Some(flight) = start() else { return Ticket::LookAgain };
         shard.insert(key.clone(), flight.clone());
         Ticket::Lead(flight)
     }

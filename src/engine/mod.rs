@@ -14,9 +14,12 @@ pub mod outcome;
 pub mod pass;
 pub mod plan;
 pub mod policy;
+mod refresh;
 pub mod request;
 pub mod rules;
 pub mod site;
+mod waiting;
+mod write;
 
 pub use answer::Failure;
 pub use site::{Engine, Site};

@@ -70,6 +70,8 @@ pub struct Facts<'a> {
     pub has_body: bool,
     /// The rule keys this method by its body, and the body fits.
     pub keyed_body: bool,
+    /// The rule keys this method by its body, but the body doesn't fit.
+    pub keyed_body_too_large: bool,
     pub bypass: bool,
     pub ambiguous_path: bool,
     pub connection_named_end_to_end: bool,
@@ -83,6 +85,7 @@ pub fn admit(facts: &Facts<'_>) -> Result<(), PassWhy> {
     let reasons = [
         (facts.bypass, PassWhy::Rule),
         (facts.upgrade, PassWhy::Upgrade),
+        (facts.keyed_body_too_large, PassWhy::BodyTooLarge),
         (!read, PassWhy::Method),
         (facts.has_body && !facts.keyed_body, PassWhy::Body),
         (facts.ambiguous_path, PassWhy::AmbiguousPath),
@@ -271,6 +274,7 @@ mod tests {
             method,
             has_body: false,
             keyed_body: false,
+            keyed_body_too_large: false,
             bypass: false,
             ambiguous_path: false,
             connection_named_end_to_end: false,

@@ -11,10 +11,11 @@ use crate::engine::rules::{RequestFacts, RuleSet};
 use crate::engine::{deliver, fast, key};
 use crate::observe::Metrics;
 use crate::origin::{Answer, Origin, OriginError, SendOptions};
-use crate::purge::{Born, PurgeLog, Selector, Subject, Verdict};
+use crate::purge::{self, Born, PurgeLog, Selector, Subject, Verdict};
 use crate::semantics::cache_status::Member;
 use crate::store::entry::{Meta, PreparedHead, birth_order};
-use crate::store::{Entry, Memory};
+use crate::store::memory::Written;
+use crate::store::{Entry, Key, Memory};
 use crate::time::Now;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -157,7 +158,7 @@ impl Engine {
 
     /// What a successful unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3): applied here before its answer
     /// goes out. URLs for which nothing is stored or on its way are left out, so that writes to URLs that nobody
-    /// reads can't crowd the table (rulings 21).
+    /// reads can't crowd the table (rulings 21). Whether the log has changed by it.
     pub fn invalidate_after_write(
         &self,
         site: &Site,
@@ -165,7 +166,7 @@ impl Engine {
         origin: &str,
         groups: &[String],
         now: Now,
-    ) {
+    ) -> bool {
         let mut selectors = Vec::new();
         for url in urls {
             let Ok(selector) = Selector::url(url) else { continue };
@@ -180,9 +181,8 @@ impl Engine {
                 selectors.push((selector, None));
             }
         }
-        if !selectors.is_empty() {
-            self.purges.write(selectors, now.wall);
-        }
+        !selectors.is_empty()
+            && matches!(self.purges.write(selectors, now.wall), purge::Written::Applied(_))
     }
 
     /// The newest birth among what is stored or in flight for a URL.
@@ -230,6 +230,15 @@ impl Engine {
             PreparedHead::default()
         };
         Entry::new(meta, body, length, trailers, head)
+    }
+
+    /// Stores an entry, and counts it.
+    pub fn put(&self, key: &Key, entry: Entry, policy: &Policy) {
+        let ttl = entry.meta.freshness.ttl(entry.meta.age(self.now().mono));
+        match self.memory.put(key, Arc::new(entry), policy.max_variants) {
+            Written::Stored => self.metrics.stored(ttl),
+            Written::Superseded => self.note_not_stored(Refused::Superseded),
+        }
     }
 
     pub fn note_not_stored(&self, why: Refused) {

@@ -124,7 +124,7 @@ async fn metrics_count_what_happened() {
     asked.answer(FRESH).await;
     (leader.reply().await, waiter.reply().await);
     let gone = house.client("GET", "/gone", &[]).await;
-    drop(house.origin.next().await);
+    house.origin.next().await.break_off().await;
     gone.reply().await;
     for (series, value) in [
         ("larder_requests_total{rule=\"all\",outcome=\"miss\"}", 3.0),

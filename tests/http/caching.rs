@@ -7,13 +7,16 @@ const SECS: fn(&Reply) -> i64 = |r| {
     ttl.split(';').next().unwrap().parse().unwrap()
 };
 
-/// Fetches `answer` under `rule`; the lifetime it was given, `None` when it was not stored.
+/// Fetches `answer` under `rule` (its fields, or a rule of its own after `- `); the lifetime it was given, `None` when it was not stored.
 async fn lifetime(rule: &str, answer: &str) -> Option<i64> {
     lifetime_for(rule, &[], answer).await
 }
 
 async fn lifetime_for(rule: &str, headers: &[(&str, &str)], answer: &str) -> Option<i64> {
-    let mut house = House::new(rule).await;
+    let mut house = match rule.starts_with("- ") {
+        true => House::with_rules(&format!("  - {{ name: all, origin: app }}\n  {rule}"), "").await,
+        false => House::new(rule).await,
+    };
     let reply = house.exchange("GET", "/x", headers, answer).await.0;
     if !reply.cache_status().contains("; stored") {
         return None;
@@ -76,7 +79,7 @@ async fn rulings_2_rule_lifetimes_act_on_the_usual_statuses_and_on_what_a_rule_n
     assert_eq!(lifetime("ttl: 5m", "200 OK\nCache-Control: max-age=60\n\n").await, Some(300));
     assert_eq!(lifetime("ttl: 5m", "302 Found\nLocation: /\n\n").await, None);
     assert_eq!(lifetime("ttl: 5m", "404 Not Found\n\n").await, None);
-    assert_eq!(lifetime("ttl: 5m\nmatch: { status: [404] }", "404 Not Found\n\n").await, Some(300));
+    assert_eq!(lifetime("- { match: { status: [404] }, ttl: 5m }", "404 Not Found\n\n").await, Some(300));
     assert_eq!(lifetime("ttl: 5m", "200 OK\nCache-Control: no-store\n\n").await, None);
     assert_eq!(lifetime("ttl: 5m\nforce: true", "200 OK\nCache-Control: no-store\n\n").await, Some(300));
     assert_eq!(lifetime("ttl: 5m\nforce: true", "200 OK\nSet-Cookie: a=b\n\n").await, None);
@@ -99,7 +102,7 @@ async fn rulings_2_default_ttl_speaks_where_the_origin_is_silent_and_nobody_is_l
 async fn lifetimes_are_clamped_but_never_invented() {
     assert_eq!(lifetime("min_ttl: 5m", "200 OK\nCache-Control: max-age=60\n\n").await, Some(300));
     assert_eq!(lifetime("max_ttl: 30s", "200 OK\nCache-Control: max-age=60\n\n").await, Some(30));
-    assert_eq!(lifetime("min_ttl: 5m", "200 OK\nCache-Control: max-age=0\n\n").await, None);
+    assert_eq!(lifetime("min_ttl: 5m", "200 OK\nCache-Control: max-age=0\n\n").await, Some(0));
     assert_eq!(lifetime("min_ttl: 5m", "200 OK\nCache-Control: no-cache\n\n").await, None);
     assert_eq!(lifetime("min_ttl: 5m", "200 OK\n\n").await, None);
 }
@@ -117,8 +120,8 @@ async fn negative_answers_are_kept_as_long_as_the_rule_says() {
 async fn rulings_7_errors_are_stored_when_they_are_explicitly_fresh_and_named_by_a_rule() {
     let fresh = "503 Busy\nCache-Control: max-age=5\n\n";
     assert_eq!(lifetime("", fresh).await, None);
-    assert_eq!(lifetime("match: { status: [503] }\nheuristic: off", fresh).await, Some(5));
-    assert_eq!(lifetime("match: { status: [503] }\nheuristic: off", "503 Busy\n\n").await, None);
+    assert_eq!(lifetime("- { match: { status: [503] }, max_ttl: 1h }", fresh).await, Some(5));
+    assert_eq!(lifetime("- { match: { status: [503] }, max_ttl: 1h }", "503 Busy\n\n").await, None);
 }
 
 #[tokio::test]

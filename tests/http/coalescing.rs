@@ -250,7 +250,7 @@ async fn with_coalesce_off_nobody_waits() {
 async fn a_failed_fetch_is_everybodys_failure() {
     let mut house = House::new("").await;
     let (clients, asked) = crowd(&mut house, "/broken", 20).await;
-    drop(asked);
+    asked.break_off().await;
     let replies = replies(clients).await;
     assert!(
         replies.iter().all(|r| r.status == 502),

@@ -122,3 +122,17 @@ async fn upstream_words_about_caching_are_kept_and_ours_comes_last() {
     assert_eq!(hit.all("cache-status"), ["inner; hit", "larder; hit; ttl=60"]);
     assert_eq!(hit.all("via"), ["1.1 inner", "1.1 larder"]);
 }
+
+#[tokio::test]
+async fn rfc8297_early_hints_reach_the_client_that_waits_for_the_origin() {
+    let mut house = House::new("").await;
+    let client = house.client("GET", "/x", &[]).await;
+    let mut asked = house.origin.next().await;
+    asked.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n").await;
+    let mut client = client;
+    client.until("</a.css>").await;
+    asked.answer("200 OK\nCache-Control: max-age=60\n\nx").await;
+    let reply = client.reply().await;
+    assert_eq!((reply.interim.len(), reply.status, reply.header("link")), (1, 200, None));
+    assert_eq!(house.get("/x").await.interim.len(), 0, "not part of what is stored");
+}

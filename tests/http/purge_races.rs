@@ -67,7 +67,10 @@ async fn who_arrives_after_a_purge_does_not_join_a_fill_from_before_it() {
             second.answer(NEW).await;
             assert_eq!(early.reply().await.text(), "old");
             waiter.reply().await;
-            assert_eq!(late.reply().await.text(), "new", "{mode:?} {selector:?}");
+            // After a soft purge what is stored may still be served while it is refreshed, and here it is there.
+            let softly = mode == Mode::Soft && !known_before_the_head;
+            let expected = if softly { "old" } else { "new" };
+            assert_eq!(late.reply().await.text(), expected, "{mode:?} {selector:?}");
             house.settled().await;
             let after = house.get("/x").await;
             after.assert_hit();
@@ -219,12 +222,12 @@ async fn rulings_23_soft_the_stale_window_begins_with_the_purge() {
     let reply = house.get("/x").await;
     reply.assert_status("; hit");
     reply.assert_status("detail=stale-while-revalidate");
-    drop(house.origin.next().await);
+    house.origin.next().await.break_off().await;
     house.settled().await;
     house.advance(60);
     house.purge_tag(Mode::Soft, "t");
     house.get("/x").await.assert_status("detail=stale-while-revalidate");
-    drop(house.origin.next().await);
+    house.origin.next().await.break_off().await;
     house.settled().await;
     house.advance(1);
     assert_eq!(house.fetched("/x", NEW).await.text(), "new");

@@ -16,14 +16,14 @@ fn config(house: &House, rules: &str) -> larder::config::Config {
 async fn entries_stay_and_new_rules_hold() {
     let mut house = House::new("").await;
     house.fetched("/x", "200 OK\nCache-Control: max-age=60\n\nx").await;
-    let rules = "  - name: first\n    match: { path: /admin }\n    cache: bypass\n  - name: all\n    origin: app\n    ttl: 5m\n    response_headers: { set: { X-New: \"1\" } }\n";
+    let rules = "  - name: all\n    origin: app\n    ttl: 5m\n    response_headers: { set: { X-New: \"1\" } }\n  - name: last\n    match: { path: /admin }\n    cache: bypass\n";
     assert_eq!(house.running.reload(config(&house, rules)).unwrap(), Vec::<&str>::new());
     let hit = house.get("/x").await;
     hit.assert_hit();
     assert_eq!(hit.header("x-new"), Some("1"));
     house.fetched("/y", "200 OK\nCache-Control: max-age=60\n\ny").await.assert_status("; stored; ttl=300");
     house.fetched("/admin", "200 OK\n\n").await.assert_status("fwd=bypass");
-    assert!(house.metric("larder_requests_total{rule=\"first\",outcome=\"pass\"}").await >= 1.0);
+    assert!(house.metric("larder_requests_total{rule=\"last\",outcome=\"pass\"}").await >= 1.0);
 }
 
 #[tokio::test]

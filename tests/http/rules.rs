@@ -256,3 +256,31 @@ async fn rules_may_wait_for_the_status_and_the_content_type() {
     house.fetched("/b", "200 OK\nContent-Type: image/png\n\n").await.assert_status("; stored; ttl=3600");
     house.fetched("/c", "200 OK\nContent-Type: text/html\n\n").await.assert_status("detail=no-lifetime");
 }
+
+#[tokio::test]
+async fn a_body_that_was_read_for_its_key_in_vain_is_sent_on() {
+    let rules = "  - name: all\n    origin: app\n    key: { body: { max: 64KiB } }\n  - name: never\n    match: { path: \"/never\" }\n    cache: bypass\n";
+    let mut house = House::with_rules(rules, "").await;
+    let (_, seen) = house.exchange_with_body("POST", "/never", &[], b"in", "200 OK\n\n").await;
+    assert_eq!(seen.body, b"in");
+    let condition = [("If-Match", "\"1\"")];
+    let (_, seen) = house.exchange_with_body("POST", "/x", &condition, b"in", "200 OK\n\n").await;
+    assert_eq!(seen.body, b"in");
+}
+
+#[tokio::test]
+async fn tags_of_rules_that_wait_for_the_response_and_of_answers_to_post_are_purged_by() {
+    use larder::purge::Mode::Hard;
+    let rules = "  - name: all\n    origin: app\n    tags: [all]\n  - name: pictures\n    match: { content_type: \"image/*\" }\n    tags: [pictures]\n";
+    let mut house = House::with_rules(rules, "").await;
+    let picture = "200 OK\nContent-Type: image/png\nCache-Control: max-age=60\n\nx";
+    house.fetched("/p", picture).await;
+    house.purge_tag(Hard, "pictures");
+    house.fetched("/p", picture).await;
+    let answer = "200 OK\nContent-Location: /q\nCache-Control: max-age=60\n\nposted";
+    house.exchange("POST", "/q", &[], answer).await;
+    house.settled().await;
+    house.get("/q").await.assert_hit();
+    house.purge_tag(Hard, "all");
+    house.fetched("/q", picture).await;
+}

@@ -7,7 +7,7 @@ const SIE: &str = "200 OK\nCache-Control: max-age=60, stale-if-error=100\n\nold"
 /// Asks, and has the origin close the connection.
 async fn disconnected(house: &mut House, method: &str, path: &str) -> Reply {
     let client = house.client(method, path, &[]).await;
-    drop(house.origin.next().await);
+    house.origin.next().await.break_off().await;
     client.reply().await
 }
 
@@ -91,7 +91,7 @@ async fn all_who_wait_are_served_stale_together() {
         let asked = house.origin.next().await;
         house.waiting(1).await;
         if status.is_empty() {
-            drop(asked)
+            asked.break_off().await
         } else {
             asked.answer(status).await
         }
@@ -151,7 +151,7 @@ async fn a_fresh_entry_helps_a_client_that_wanted_it_validated() {
     let mut house = House::new("").await;
     house.fetched("/e", SIE).await;
     let client = house.client("GET", "/e", &[("Cache-Control", "no-cache")]).await;
-    drop(house.origin.next().await);
+    house.origin.next().await.break_off().await;
     assert_eq!(client.reply().await.text(), "old");
 }
 

@@ -66,7 +66,7 @@ async fn rfc9211_2_5_an_answer_that_was_stale_when_it_came() {
 async fn rfc9211_2_not_on_errors_of_our_own() {
     let mut house = House::new("").await;
     let client = house.client("GET", "/x", &[]).await;
-    drop(house.origin.next().await);
+    house.origin.next().await.break_off().await;
     let reply = client.reply().await;
     assert_eq!((reply.status, reply.header("cache-status")), (502, None));
     let reply = house.send("GET", "/x", &[("Cache-Control", "only-if-cached")]).await;

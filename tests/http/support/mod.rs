@@ -88,17 +88,6 @@ impl House {
         soon("a reply", request(self.address(), method, path, headers, b"")).await
     }
 
-    /// Sends in the background; the reply is awaited later.
-    pub fn spawn(
-        &self,
-        method: &'static str,
-        path: &'static str,
-        headers: &'static [(&str, &str)],
-    ) -> tokio::task::JoinHandle<Reply> {
-        let to = self.address();
-        tokio::spawn(async move { request(to, method, path, headers, b"").await })
-    }
-
     /// A GET that the origin is asked for, and answers with `answer` (see [`Asked::answer`]).
     pub async fn fetched(&mut self, path: &str, answer: &str) -> Reply {
         self.exchange("GET", path, &[], answer).await.0
@@ -541,9 +530,9 @@ impl Asked {
         let _ = self.back.send(self.stream).await;
     }
 
-    /// Waits until the other side has closed.
-    pub async fn closed(&mut self) {
-        let mut byte = [0];
-        let _ = soon("the connection's end", self.stream.read(&mut byte)).await;
+    /// Closes the connection in the middle of the head. Closed before that, a connection that has carried a
+    /// request before would only be taken for one that had been idle too long, and the request be sent again.
+    pub async fn break_off(mut self) {
+        self.write(b"HTTP/1.1 200 O").await;
     }
 }

@@ -1,0 +1,189 @@
+//! What a write and its answer do to the store: the invalidation of RFC 9111 §4.4 and RFC 9875 §3, and the answer to
+//! a POST that is kept for GET (RFC 9110 §9.3.3).
+
+use crate::body::OutBody;
+use crate::engine::deliver::{self, Client};
+use crate::engine::draft::{self, Asked, Base};
+use crate::engine::fetch::content_type;
+use crate::engine::growing::Growing;
+use crate::engine::key;
+use crate::engine::policy::Policy;
+use crate::engine::request::{self, Incoming, target_uri};
+use crate::engine::site::{Engine, Site};
+use crate::origin::{Answer, OriginBody};
+use crate::purge::Born;
+use crate::semantics::cache_status::Member;
+use crate::semantics::{invalidate, vary};
+use crate::store::entry::Meta;
+use crate::store::Key;
+use crate::time::Now;
+use http::{HeaderMap, Method, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use std::sync::Arc;
+
+/// A request that may change things, and its answer.
+pub struct Write<'a> {
+    pub engine: &'a Arc<Engine>,
+    pub site: &'a Arc<Site>,
+    pub incoming: &'a Incoming,
+    pub query: Option<&'a str>,
+    pub base: Option<Base>,
+    /// The purge log's position when the request left.
+    pub born: Born,
+    pub sent: Now,
+    pub now: Now,
+}
+
+/// An answer to POST that is kept for GET.
+pub struct Kept {
+    key: Key,
+    meta: Meta,
+    policy: Arc<Policy>,
+    site: Arc<Site>,
+    /// A write that comes while this is on its way must find that there is something to invalidate.
+    flight: Solo,
+}
+
+/// Counts a fill that no flight stands for, from before its birth is read until it is stored.
+struct Solo(Arc<Engine>);
+
+impl Solo {
+    fn begin(engine: &Arc<Engine>) -> Self {
+        engine.flights.solo_begins();
+        Self(engine.clone())
+    }
+}
+
+impl Drop for Solo {
+    fn drop(&mut self) {
+        self.0.flights.solo_ends();
+    }
+}
+
+impl Write<'_> {
+    /// Invalidates what the answer says is no longer true, before it goes out; returns the answer's description if
+    /// it may be stored. `is_read`: a rule says that this request changes nothing.
+    ///
+    /// The stored answer is newer than the invalidation that the same request causes, and older than every other
+    /// purge since the request left. So it is judged by its birth first, then reborn after its own invalidation;
+    /// should another purge have come between, which the log's version tells, it is not stored.
+    pub fn take_effect(&self, headers: &HeaderMap, answer: &Answer, is_read: bool) -> Option<Kept> {
+        if is_read {
+            return None;
+        }
+        let solo = Solo::begin(self.engine);
+        let version = self.engine.purges.version();
+        let storable =
+            self.storable(headers, answer).filter(|(_, meta, _)| self.engine.untouched_meta(meta));
+        let invalidated = self.invalidate(answer);
+        let (key, meta, policy) = storable?;
+        let born = self.engine.purges.cursor();
+        if self.engine.purges.version() != version + u64::from(invalidated) {
+            return None;
+        }
+        Some(Kept { key, meta: Meta { born, ..meta }, policy, site: self.site.clone(), flight: solo })
+    }
+
+    fn target(&self) -> String {
+        target_uri(self.incoming.scheme, &self.incoming.host, &self.incoming.path, self.query)
+    }
+
+    /// RFC 9111 §4.4, RFC 9875 §3. Whether the purge log has changed by it.
+    fn invalidate(&self, answer: &Answer) -> bool {
+        let (method, status) = (&self.incoming.method, answer.response.status());
+        let headers = answer.response.headers();
+        let urls = invalidate::targets(method, status, &self.target(), headers);
+        let groups = invalidate::groups(method, status, headers);
+        if urls.is_empty() && groups.is_empty() {
+            return false;
+        }
+        let origin = format!("{}://{}", self.incoming.scheme, self.incoming.host);
+        self.engine.invalidate_after_write(self.site, &urls, &origin, &groups, self.now)
+    }
+
+    /// RFC 9110 §9.3.3: explicit freshness, and its own URI in `Content-Location`.
+    fn storable(&self, headers: &HeaderMap, answer: &Answer) -> Option<(Key, Meta, Arc<Policy>)> {
+        if self.incoming.method != Method::POST {
+            return None;
+        }
+        let base = self.base.as_ref()?;
+        let mut facts = self.incoming.facts();
+        facts.method = &Method::GET;
+        let resolved = self.site.rules.resolve(&facts);
+        if resolved.policy.bypass || resolved.disagree || self.incoming.connection_named_end_to_end {
+            return None;
+        }
+        let target: Arc<str> = self.target().into();
+        let (status, fields) = (answer.response.status(), answer.response.headers());
+        let policy = self.site.rules.resolve_response(&resolved, status, content_type(fields));
+        let asked = Asked {
+            method: &Method::POST,
+            headers,
+            target: &target,
+            base,
+            born: self.born,
+            sent: self.sent,
+        };
+        let tags = request::rule_tags(&policy, &resolved.captures, &facts);
+        let drafted = draft::draft(&asked, status, fields, &policy, tags, self.now, 0.0).ok()?;
+        let length = answer.response.body().size_hint().exact()?;
+        if length > self.site.max_object || !drafted.leader_only.is_empty() {
+            return None;
+        }
+        let query = policy.key.apply_query(self.incoming.query.as_deref());
+        let parts = key::Parts {
+            scheme: self.incoming.scheme,
+            host: &self.incoming.host,
+            path: &self.incoming.path,
+            query: query.as_deref(),
+            origin: &policy.origin,
+            rule_bits: &resolved.key_bits,
+            body: None,
+        };
+        let mut selecting = headers.clone();
+        vary::normalise_request(&mut selecting);
+        Some((key::build(self.engine.seed, &parts, &policy.key, &selecting), drafted.meta, policy))
+    }
+}
+
+impl Kept {
+    /// Relays the answer while keeping a copy, which is stored once it is whole.
+    pub fn relay(
+        self,
+        client: &Client<'_>,
+        response: Response<OriginBody>,
+        member: &Member,
+        now: Now,
+    ) -> Response<OutBody> {
+        let (parts, from) = response.into_parts();
+        let body = Growing::new(from.size_hint().exact());
+        let reader = body.read(0..u64::MAX);
+        tokio::spawn(self.fill(from, body));
+        let mut headers = parts.headers;
+        draft::for_clients(&mut headers, now.wall);
+        let out = reader.map_or(OutBody::Empty, OutBody::stream);
+        deliver::finish(client, parts.status, headers, out, None, member)
+    }
+
+    async fn fill(self, mut from: OriginBody, body: Arc<Growing>) {
+        while let Some(frame) = from.frame().await {
+            match frame.map(http_body::Frame::into_data) {
+                Ok(Ok(chunk)) => {
+                    body.push(chunk);
+                }
+                Ok(Err(_)) => {} // trailers of an answer that is kept for GET are not kept
+                Err(_) => return body.fail("origin-incomplete"),
+            }
+        }
+        let total = body.total();
+        if body.expected().is_some_and(|expected| expected != total) {
+            return body.fail("origin-incomplete");
+        }
+        let engine = &self.flight.0;
+        engine.metrics.origin_bytes(total);
+        let entry = engine.seal(&self.site, &self.policy, self.meta.clone(), body.chunks(), total, None);
+        engine.put(&self.key, entry, &self.policy);
+        body.finish(None);
+    }
+}
