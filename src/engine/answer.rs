@@ -16,9 +16,9 @@ use crate::engine::policy::{Policy, Respond};
 use crate::engine::request::{
     Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
 };
-use crate::engine::waiting::Waited;
 use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::site::{self, Engine, Site};
+use crate::engine::waiting::Waited;
 use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
@@ -354,13 +354,7 @@ impl Ask {
         plan::on_failure(found(entry, self.seen(entry, now), now), &self.directives, failure?)
     }
 
-    pub(super) fn serve_stale(
-        &self,
-        held: &Held,
-        why: StaleWhy,
-        member: Member,
-        now: Now,
-    ) -> Answered {
+    pub(super) fn serve_stale(&self, held: &Held, why: StaleWhy, member: Member, now: Now) -> Answered {
         let Some((entry, _)) = &held.entry else {
             return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
         };
@@ -517,7 +511,6 @@ impl Ask {
             leader,
         }
     }
-
 }
 
 /// What the store had when we looked.

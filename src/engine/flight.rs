@@ -58,7 +58,12 @@ impl Flight {
     /// answer (purge.md, P6).
     pub fn begin(purges: &PurgeLog, selectors: Arc<Selectors>) -> Arc<Self> {
         let version = purges.version();
-        Arc::new(Self { version, born: purges.cursor(), selectors, stage: watch::Sender::new(Stage::Pending) })
+        Arc::new(Self {
+            version,
+            born: purges.cursor(),
+            selectors,
+            stage: watch::Sender::new(Stage::Pending),
+        })
     }
 
     pub fn stage(&self) -> Stage {

@@ -186,8 +186,7 @@ async fn send_on(ask: &Ask, own: &[HeaderName]) -> Result<Answer, OriginError> {
             headers.append(name.clone(), value.clone());
         }
     }
-    let request =
-        origin_request(&ask.asked.method, &ask.path_and_query, headers, crate::body::empty_in())?;
+    let request = origin_request(&ask.asked.method, &ask.path_and_query, headers, crate::body::empty_in())?;
     let options = SendOptions {
         key_hash: ask.key.hash_value(),
         interim: ask.interim.clone(),
@@ -198,13 +197,7 @@ async fn send_on(ask: &Ask, own: &[HeaderName]) -> Result<Answer, OriginError> {
 }
 
 /// The answer to a request of [`send_on`].
-pub(super) fn relay_plainly(
-    ask: &Ask,
-    answer: Answer,
-    why: PassWhy,
-    member: Member,
-    now: Now,
-) -> Answered {
+pub(super) fn relay_plainly(ask: &Ask, answer: Answer, why: PassWhy, member: Member, now: Now) -> Answered {
     let member = Member { detail: Some(why.as_str()), ..member };
     let policy = ask.policy_for(answer.response.status(), answer.response.headers());
     let edits = ask.edits(&policy);
@@ -252,4 +245,3 @@ fn stale_from_now(meta: &Meta, now: Now) -> Meta {
     let lifetime = meta.freshness.lifetime.min(age);
     Meta { freshness: Freshness { lifetime, ..meta.freshness }, ..meta.clone() }
 }
-

@@ -26,7 +26,8 @@ impl Ask {
             return;
         };
         let mut fetch = self.fetch(held, flight, Some(flight_key), None);
-        fetch.headers = selecting_fields(&self.headers, &entry.meta.nominated, self.policy(), self.body.is_some());
+        fetch.headers =
+            selecting_fields(&self.headers, &entry.meta.nominated, self.policy(), self.body.is_some());
         fetch.interim = InterimSender::none();
         fetch.wants_range = false;
         tokio::spawn(fetch.run(Some(entry.clone())));

@@ -181,8 +181,7 @@ impl Engine {
                 selectors.push((selector, None));
             }
         }
-        !selectors.is_empty()
-            && matches!(self.purges.write(selectors, now.wall), purge::Written::Applied(_))
+        !selectors.is_empty() && matches!(self.purges.write(selectors, now.wall), purge::Written::Applied(_))
     }
 
     /// The newest birth among what is stored or in flight for a URL.

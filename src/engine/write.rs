@@ -14,8 +14,8 @@ use crate::origin::{Answer, OriginBody};
 use crate::purge::Born;
 use crate::semantics::cache_status::Member;
 use crate::semantics::{invalidate, vary};
-use crate::store::entry::Meta;
 use crate::store::Key;
+use crate::store::entry::Meta;
 use crate::time::Now;
 use http::{HeaderMap, Method, Response};
 use http_body::Body;
@@ -74,8 +74,7 @@ impl Write<'_> {
         }
         let solo = Solo::begin(self.engine);
         let version = self.engine.purges.version();
-        let storable =
-            self.storable(headers, answer).filter(|(_, meta, _)| self.engine.untouched_meta(meta));
+        let storable = self.storable(headers, answer).filter(|(_, meta, _)| self.engine.untouched_meta(meta));
         let invalidated = self.invalidate(answer);
         let (key, meta, policy) = storable?;
         let born = self.engine.purges.cursor();
@@ -117,14 +116,8 @@ impl Write<'_> {
         let target: Arc<str> = self.target().into();
         let (status, fields) = (answer.response.status(), answer.response.headers());
         let policy = self.site.rules.resolve_response(&resolved, status, content_type(fields));
-        let asked = Asked {
-            method: &Method::POST,
-            headers,
-            target: &target,
-            base,
-            born: self.born,
-            sent: self.sent,
-        };
+        let asked =
+            Asked { method: &Method::POST, headers, target: &target, base, born: self.born, sent: self.sent };
         let tags = request::rule_tags(&policy, &resolved.captures, &facts);
         let drafted = draft::draft(&asked, status, fields, &policy, tags, self.now, 0.0).ok()?;
         let length = answer.response.body().size_hint().exact()?;
