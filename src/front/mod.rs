@@ -3,4 +3,6 @@
 //! decides what is cached: that is behind [`handler::Handler`].
 
 pub mod handler;
+pub mod http1;
 pub mod refusal;
+pub mod request_id;
