@@ -3,7 +3,7 @@
 //!
 //! Time-outs: `header_read_timeout` from the first byte of a head to its end (408), and also for the
 //! first byte of a new connection; `idle_timeout` between requests (closed without a word: the client did
-//! nothing wrong). Both are one timer that is armed only when there is nothing to read.
+//! nothing wrong).
 
 use super::diagnose::Fault;
 use super::drain::Drain;

@@ -31,7 +31,7 @@ pub(super) struct Wire<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     pub fn new(io: IO, already_read: &[u8], stall: Duration) -> Self {
-        Self { io: Box::new(io), buf: BytesMut::from(already_read), timer: Timer::new(), stall }
+        Self { io: Box::new(io), buf: BytesMut::from(already_read), timer: Timer::default(), stall }
     }
 
     /// Appends what one read gives to `buf`; 0 is the end. No time limit.
