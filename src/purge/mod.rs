@@ -28,6 +28,7 @@
 //!    place before it leaves the old one; a reader looks in that same order. So it can't slip past a reader.
 
 pub mod check;
+pub mod dialects;
 pub mod fleet;
 mod floors;
 mod history;
