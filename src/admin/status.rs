@@ -39,8 +39,11 @@ pub fn snapshot(admin: &Admin) -> Value {
     }
     #[allow(clippy::cast_precision_loss)] // a ratio for people
     let ratio = if total == 0 { Value::Null } else { json!(from_store as f64 / total as f64) };
-    let origins: Map<String, Value> =
-        site.origins.iter().map(|(name, origin)| (name.to_string(), origin_json(&origin.snapshot()))).collect();
+    let origins: Map<String, Value> = site
+        .origins
+        .iter()
+        .map(|(name, origin)| (name.to_string(), origin_json(&origin.snapshot())))
+        .collect();
     let now = admin.engine.clock.now();
     json!({
         "version": env!("CARGO_PKG_VERSION"),

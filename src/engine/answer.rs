@@ -4,20 +4,21 @@
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{self, Base, Refused};
+use crate::engine::fast::Plain;
 use crate::engine::fetch::{self, Fetch, LeaderAnswer, content_type};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage, Ticket};
+use crate::engine::key;
 use crate::engine::markers::Mark;
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
 use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, StaleWhy, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
-use crate::engine::fast::Plain;
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::site::{self, Engine, Site};
-use crate::engine::key;
 use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
+use crate::purge::Born;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Forward, Member};
 use crate::semantics::reuse::Failure as Reach;
@@ -74,6 +75,8 @@ pub(super) struct Ask {
     pub body: Option<Bytes>,
     pub interim: InterimSender,
     pub raw: Option<Raw>,
+    /// Where the purge log stood when the request came.
+    pub arrived: Born,
 }
 
 impl Engine {
@@ -177,7 +180,8 @@ impl Ask {
             body: digest.as_ref().map(|d| &d[..]),
         };
         let key = key::build(engine.seed, &parts, &policy.key, &headers);
-        let target = super::request::target_uri(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
+        let target =
+            super::request::target_uri(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
         let path_and_query = path_and_query(policy, &incoming.path, query.as_deref());
         let directives = incoming.directives();
         Self {
@@ -193,6 +197,7 @@ impl Ask {
             client_headers: incoming.headers,
             interim: incoming.interim,
             raw: incoming.raw,
+            arrived: engine.purges.cursor(),
             body,
             engine,
             site,
@@ -224,19 +229,21 @@ impl Ask {
     /// What the store has for this request, with the purge log's word on it.
     fn look_up(&self, now: Now) -> Held {
         let resource = self.engine.memory.get(&self.key);
-        let entry = resource.as_ref().and_then(|r| r.select(&self.headers)).filter(|e| !is_useless(e, now.mono));
+        let entry =
+            resource.as_ref().and_then(|r| r.select(&self.headers)).filter(|e| !is_useless(e, now.mono));
         let entry = entry.map(|e| (e.clone(), self.seen(e, now)));
         Held { resource, entry }
     }
 
     fn seen(&self, entry: &Entry, now: Now) -> Seen {
-        Seen::from_verdict(self.engine.verdict(entry), || {
-            entry.meta.age(entry.check.stale_since(now.mono))
-        })
+        Seen::from_verdict(self.engine.verdict(entry), || entry.meta.age(entry.check.stale_since(now.mono)))
     }
 
     fn wishes(&self) -> Wishes {
-        Wishes { honour_client: self.policy().client_revalidate_honour, early_refresh: self.policy().early_refresh }
+        Wishes {
+            honour_client: self.policy().client_revalidate_honour,
+            early_refresh: self.policy().early_refresh,
+        }
     }
 
     async fn answer(self) -> Answered {
@@ -269,8 +276,7 @@ impl Ask {
             }
             let variant = hint.take().or_else(|| held.variant_hint(&self.headers));
             let flight_key = FlightKey { key: self.key.clone(), variant };
-            let ticket =
-                self.engine.flights.join_or_lead(&flight_key, |f| self.may_join(f), || self.start());
+            let ticket = self.engine.flights.join_or_lead(&flight_key, |f| self.may_join(f), || self.start());
             let flight = match ticket {
                 Ticket::Lead(flight) => {
                     return self.lead(held, forward, flight, Some(flight_key), collapsed).await;
@@ -314,6 +320,13 @@ impl Ask {
             Stage::Pending => untouched,
             Stage::NotShareable(_) | Stage::Failed(_) => false,
         }
+    }
+
+    /// The same for what a flight brought, now that all its selectors are known. It finishes for those who came before
+    /// the purge; who came later asks again. If there was a purge before this request came as well as one after, the log
+    /// knows only the later: then both count.
+    fn may_have(&self, flight: &Flight, meta: &Meta) -> bool {
+        self.arrived == flight.born || self.engine.untouched_meta(meta)
     }
 
     /// From the store, as it is.
@@ -362,6 +375,9 @@ impl Ask {
         match stage {
             Stage::Pending => Waited::Again,
             Stage::Shared(shared) => {
+                if !self.may_have(flight, &shared.meta) {
+                    return Waited::Again;
+                }
                 if let Err(other) = self.fits(&shared.meta) {
                     return Waited::OtherVariant(other);
                 }
@@ -379,6 +395,9 @@ impl Ask {
                 Waited::Done(Box::new((Ok(response), outcome)))
             }
             Stage::Confirmed(entry, origin_time) => {
+                if !self.may_have(flight, &entry.meta) {
+                    return Waited::Again;
+                }
                 if let Err(other) = self.fits(&entry.meta) {
                     return Waited::OtherVariant(other);
                 }
@@ -408,7 +427,11 @@ impl Ask {
     /// Could what is arriving answer this request if it were stored already (rulings 8)? The client's wish for
     /// a fresh answer is met by one that is just arriving.
     fn usable(&self, meta: &Meta, now: Now) -> bool {
-        let lookup = Lookup::Found(Found { freshness: &meta.freshness, age: meta.age(now.mono), verdict: Seen::Clean });
+        let lookup = Lookup::Found(Found {
+            freshness: &meta.freshness,
+            age: meta.age(now.mono),
+            verdict: Seen::Clean,
+        });
         let wishes = Wishes { honour_client: false, early_refresh: None };
         matches!(plan::decide(lookup, &self.directives, wishes, Duration::ZERO, 1.0), Plan::Serve { .. })
     }
@@ -420,7 +443,14 @@ impl Ask {
         plan::on_failure(found(entry, self.seen(entry, now), now), &self.directives, failure?)
     }
 
-    fn serve_stale(&self, held: &Held, why: StaleWhy, going: Going, status: Option<u16>, now: Now) -> Answered {
+    fn serve_stale(
+        &self,
+        held: &Held,
+        why: StaleWhy,
+        going: Going,
+        status: Option<u16>,
+        now: Now,
+    ) -> Answered {
         let Some((entry, _)) = &held.entry else {
             return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
         };
@@ -443,9 +473,7 @@ impl Ask {
                 }
                 (response, outcome)
             }
-            None => {
-                (Err(Failure::Origin(failure)), self.outcome(Kind::Error, failure.as_str()))
-            }
+            None => (Err(Failure::Origin(failure)), self.outcome(Kind::Error, failure.as_str())),
         }
     }
 
@@ -475,7 +503,8 @@ impl Ask {
                 member.stored = stored;
                 member.ttl = Some(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
                 let reason = going.why.map_or("", ValidateWhy::as_str);
-                let (response, mut outcome) = self.from_store(&entry, Kind::Revalidated, reason, &member, now);
+                let (response, mut outcome) =
+                    self.from_store(&entry, Kind::Revalidated, reason, &member, now);
                 outcome.origin_time = Some(origin_time);
                 (response, outcome)
             }

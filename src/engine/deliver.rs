@@ -42,8 +42,7 @@ pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now)
         let headers = preconditions::not_modified_headers(&meta.headers);
         return finish(client, StatusCode::NOT_MODIFIED, headers, OutBody::Empty, Some(age), member);
     }
-    let selected =
-        range::select(client.method, client.headers, meta.status, &meta.headers, entry.length);
+    let selected = range::select(client.method, client.headers, meta.status, &meta.headers, entry.length);
     let mut headers = meta.headers.clone();
     let (status, body) = match selected {
         range::Selected::Whole => (meta.status, whole(entry, &mut headers)),
@@ -52,9 +51,7 @@ pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now)
             headers.insert(CONTENT_RANGE, range::content_range(&part, entry.length));
             (StatusCode::PARTIAL_CONTENT, OutBody::Chunks(Chunks::slice(entry.body.clone(), part)))
         }
-        range::Selected::Many(parts) => {
-            (StatusCode::PARTIAL_CONTENT, multipart(entry, &parts, &mut headers))
-        }
+        range::Selected::Many(parts) => (StatusCode::PARTIAL_CONTENT, multipart(entry, &parts, &mut headers)),
         range::Selected::Unsatisfiable => {
             headers = unsatisfiable(&meta.headers, entry.length);
             (StatusCode::RANGE_NOT_SATISFIABLE, OutBody::Empty)

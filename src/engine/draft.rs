@@ -34,14 +34,8 @@ pub enum Refused {
 
 impl Refused {
     /// All but those of the semantics.
-    pub const OWN: [Self; 6] = [
-        Self::Tags,
-        Self::PathTooDeep,
-        Self::TooLarge,
-        Self::Incomplete,
-        Self::FillBudget,
-        Self::Superseded,
-    ];
+    pub const OWN: [Self; 6] =
+        [Self::Tags, Self::PathTooDeep, Self::TooLarge, Self::Incomplete, Self::FillBudget, Self::Superseded];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -209,7 +203,7 @@ impl Base {
     ) -> Result<Self, Unselectable> {
         let selectors = Arc::new(Selectors::of_url(scheme, host, path, query)?);
         let url = query.map_or_else(|| path.to_owned(), |q| format!("{path}?{q}"));
-        let place = Arc::new(Place { authority: host.into(), url: url.into() });
+        let place = Arc::new(Place { scheme, authority: host.into(), url: url.into() });
         Ok(Self { scheme, path: path.into(), query: query.map(Into::into), place, selectors })
     }
 

@@ -6,8 +6,8 @@
 //! A *memo* remembers which key and policy a raw host and target lead to. It exists only where no rule that
 //! could match looks at anything else of the request, and only for the configuration it was made under.
 
-use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
 use crate::engine::fetch::content_type;
+use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
 use crate::engine::policy::{HeaderSource, Policy};
 use crate::engine::rules::Resolved;
 use crate::engine::site::{Engine, Site};

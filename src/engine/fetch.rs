@@ -13,8 +13,8 @@ use crate::engine::{Engine, Site, deliver};
 use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Verdict;
-use crate::semantics::validate::{self, Stored};
 use crate::semantics::hop;
+use crate::semantics::validate::{self, Stored};
 use crate::store::entry::Meta;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
@@ -30,11 +30,22 @@ use tokio::sync::oneshot;
 /// What only the client that started the fetch may have.
 pub enum LeaderAnswer {
     /// Not storable, or too large: the origin's response itself.
-    Response { response: Response<OriginBody>, why: Refused, origin_time: Duration },
+    Response {
+        response: Response<OriginBody>,
+        why: Refused,
+        origin_time: Duration,
+    },
     /// Storable, its body on the way; whether the others got it too makes no difference to the leader.
-    Shared { shared: Arc<Shared>, received_age: Option<HeaderValue> },
+    Shared {
+        shared: Arc<Shared>,
+        received_age: Option<HeaderValue>,
+    },
     /// A 304 confirmed what is stored. `stored` is false when it may not be kept.
-    Confirmed { entry: Arc<Entry>, origin_time: Duration, stored: bool },
+    Confirmed {
+        entry: Arc<Entry>,
+        origin_time: Duration,
+        stored: bool,
+    },
     /// A range of an object over `max_object`: to be asked for again, as a range (rulings 30).
     TooLargeForRange,
     Failed(OriginError),
@@ -179,7 +190,10 @@ impl Fetch {
         if !keep {
             self.engine.memory.remove(&self.key, &old);
         }
-        if keep && entry.meta.freshness.is_fresh(entry.meta.age(now.mono)) && !entry.meta.freshness.must_validate {
+        if keep
+            && entry.meta.freshness.is_fresh(entry.meta.age(now.mono))
+            && !entry.meta.freshness.must_validate
+        {
             self.flight.advance(Stage::Confirmed(entry.clone(), origin_time));
         } else {
             self.flight.advance(Stage::NotShareable(StatusCode::NOT_MODIFIED));
@@ -258,7 +272,14 @@ impl Fetch {
         self.to_leader(LeaderAnswer::Response { response: answer.response, why, origin_time });
     }
 
-    async fn download(mut self, answer: Answer, draft: Draft, policy: &Policy, origin_time: Duration, now: Now) {
+    async fn download(
+        mut self,
+        answer: Answer,
+        draft: Draft,
+        policy: &Policy,
+        origin_time: Duration,
+        now: Now,
+    ) {
         let expected = if deliver::bodyless(draft.meta.status) {
             Some(0)
         } else {

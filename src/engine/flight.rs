@@ -8,13 +8,13 @@
 use crate::engine::growing::Growing;
 use crate::origin::OriginError;
 use crate::purge::{Born, Selectors};
+use crate::store::Entry;
 use crate::store::entry::{Meta, birth_order};
 use crate::store::key::Key;
-use crate::store::Entry;
 use http::{HeaderMap, StatusCode};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -107,10 +107,7 @@ pub struct Flights {
 
 impl Default for Flights {
     fn default() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            solo: AtomicUsize::new(0),
-        }
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), solo: AtomicUsize::new(0) }
     }
 }
 

@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn every_part_counts_and_none_can_imitate_another() {
-        let policy = KeyPolicy { headers: vec![http::HeaderName::from_static("x-tenant")], ..Default::default() };
+        let policy =
+            KeyPolicy { headers: vec![http::HeaderName::from_static("x-tenant")], ..Default::default() };
         let none = HeaderMap::new();
         let mut tenant = HeaderMap::new();
         tenant.insert("x-tenant", http::HeaderValue::from_static("b"));

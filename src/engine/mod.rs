@@ -14,9 +14,11 @@ pub mod outcome;
 pub mod pass;
 pub mod plan;
 pub mod policy;
+pub mod purge;
 pub mod request;
 pub mod rules;
 pub mod site;
+pub mod sweep;
 
 pub use answer::Failure;
 pub use site::{Engine, Site};

@@ -23,15 +23,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
-        Self::Hit,
-        Self::Stale,
-        Self::Revalidated,
-        Self::Miss,
-        Self::Collapsed,
-        Self::Pass,
-        Self::Error,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Hit, Self::Stale, Self::Revalidated, Self::Miss, Self::Collapsed, Self::Pass, Self::Error];
 
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -55,7 +55,8 @@ pub(super) async fn pass(
     let path_and_query = answer::path_and_query(&policy, &incoming.path, query.as_deref());
     let sent = engine.clock.now();
     let retry_safe = body.is_end_stream() && is_idempotent(&incoming.method);
-    let options = SendOptions { key_hash: 0, interim: incoming.interim.clone(), retry_safe, first_byte_timeout: None };
+    let options =
+        SendOptions { key_hash: 0, interim: incoming.interim.clone(), retry_safe, first_byte_timeout: None };
     let outcome = Outcome::new(Kind::Pass, why.as_str(), &policy.rule);
     let answer = match origin_request(&incoming.method, &path_and_query, headers.clone(), body) {
         Ok(request) => engine.ask_origin(site, &policy, request, options).await,
@@ -67,7 +68,8 @@ pub(super) async fn pass(
     };
     let now = engine.clock.now();
     let untouched = base.as_ref().is_some_and(|b| engine.untouched_since(born, b));
-    let write = Write { engine, site, incoming: &incoming, query: query.as_deref(), base, untouched, sent, now };
+    let write =
+        Write { engine, site, incoming: &incoming, query: query.as_deref(), base, untouched, sent, now };
     write.invalidate(&answer);
     let client = site::client(site, &policy, &edits, &incoming.method, &incoming.headers);
     let mut member = Member {
@@ -79,7 +81,8 @@ pub(super) async fn pass(
     outcome.origin_time = Some(answer.first_byte);
     if let Some((key, meta, get_policy)) = write.storable(&headers, &answer) {
         member.stored = true;
-        let response = relay_and_store(engine, site, &client, answer.response, &member, now, key, meta, get_policy);
+        let response =
+            relay_and_store(engine, site, &client, answer.response, &member, now, key, meta, get_policy);
         return (Ok(response), outcome);
     }
     (Ok(relay(&client, answer.response, &member, now)), outcome)
@@ -140,7 +143,12 @@ async fn send_plain(ask: &Ask, headers: HeaderMap, why: PassWhy, forward: Forwar
     let born = ask.engine.purges.cursor();
     let sent = ask.engine.clock.now();
     let request = origin_request(&ask.method, &ask.path_and_query, headers, crate::body::empty_in());
-    let options = SendOptions { key_hash: ask.key.hash_value(), interim: ask.interim.clone(), retry_safe: true, first_byte_timeout: None };
+    let options = SendOptions {
+        key_hash: ask.key.hash_value(),
+        interim: ask.interim.clone(),
+        retry_safe: true,
+        first_byte_timeout: None,
+    };
     let answer = match request {
         Ok(request) => ask.engine.ask_origin(&ask.site, &policy, request, options).await,
         Err(error) => Err(error),
@@ -189,8 +197,7 @@ fn learn_from_head(ask: &Ask, answer: &Answer, born: Born, sent: Now, now: Now) 
         None
     };
     let meta = new.unwrap_or_else(|| stale_from_now(&old.meta, now));
-    let entry =
-        ask.engine.seal(&ask.site, &policy, meta, old.body.clone(), old.length, old.trailers.clone());
+    let entry = ask.engine.seal(&ask.site, &policy, meta, old.body.clone(), old.length, old.trailers.clone());
     ask.engine.memory.replace(&ask.key, &old, Arc::new(entry));
 }
 

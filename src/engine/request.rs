@@ -51,7 +51,8 @@ impl Incoming {
 
 /// `scheme://host/path?query`
 pub fn target_uri(scheme: &str, host: &str, path: &str, query: Option<&str>) -> String {
-    let mut uri = String::with_capacity(scheme.len() + host.len() + path.len() + 4 + query.map_or(0, str::len));
+    let mut uri =
+        String::with_capacity(scheme.len() + host.len() + path.len() + 4 + query.map_or(0, str::len));
     uri.push_str(scheme);
     uri.push_str("://");
     uri.push_str(host);

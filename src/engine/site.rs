@@ -1,15 +1,16 @@
 //! What the engine works with: the parts that live as long as the process ([`Engine`]), and those that a
 //! reload replaces as a whole ([`Site`]).
 
+use crate::body::InBody;
 use crate::clock::Clock;
 use crate::engine::draft::{Base, Refused};
 use crate::engine::flight::Flights;
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
 use crate::engine::rules::{RequestFacts, RuleSet};
+use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
 use crate::observe::Metrics;
-use crate::body::InBody;
 use crate::origin::{Answer, Origin, OriginError, SendOptions};
 use crate::purge::{Born, PurgeLog, Selector, Subject, Verdict};
 use crate::semantics::cache_status::Member;
@@ -32,6 +33,8 @@ pub struct Site {
     pub server_name: String,
     /// `1.1 NAME`
     pub via: HeaderValue,
+    /// The schemes that the listeners serve.
+    pub schemes: Vec<&'static str>,
     /// Largest body that is stored, bytes.
     pub max_object: u64,
     /// Rises with every reload; prepared heads and fast-lane memos of another generation are not used.
@@ -52,6 +55,7 @@ pub struct Engine {
     pub flights: Flights,
     pub markers: Markers,
     pub purges: Arc<PurgeLog>,
+    pub sweeper: Sweeper,
     pub metrics: Arc<Metrics>,
     pub fill_budget: FillBudget,
     pub memos: fast::Memos,
@@ -116,6 +120,7 @@ impl Engine {
             markers: Markers::new(),
             memos: fast::Memos::default(),
             purges,
+            sweeper: Sweeper::default(),
             metrics,
             seed: fastrand::u64(..),
             site: ArcSwap::from_pointee(site),
@@ -138,7 +143,7 @@ impl Engine {
     /// The purge log's word on an entry. Checked on every use, cheap when nothing happened since the last.
     pub fn verdict(&self, entry: &Entry) -> Verdict {
         let meta = &entry.meta;
-        entry.check.verify(&self.purges, meta.born, &meta.selectors, &subject(meta))
+        entry.check.verify(&self.purges, meta.born, &meta.selectors, &meta.subject())
     }
 
     /// Whether no purge since `born` selects what a request for this place could be answered with, as far as that
@@ -152,7 +157,7 @@ impl Engine {
 
     /// The same once the head is known.
     pub fn untouched_meta(&self, meta: &Meta) -> bool {
-        self.purges.check(meta.born, &meta.selectors, &subject(meta)) == Verdict::Clean
+        self.purges.check(meta.born, &meta.selectors, &meta.subject()) == Verdict::Clean
     }
 
     /// What a successful unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3): applied here before its answer
@@ -188,7 +193,8 @@ impl Engine {
     /// The newest birth among what is stored or in flight for a URL.
     fn newest_birth(&self, site: &Site, url: &str) -> Birth {
         let Some((scheme, host, path, query)) = parts_of(url) else { return Birth::Unknown };
-        let facts = RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &HeaderMap::new() };
+        let facts =
+            RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &HeaderMap::new() };
         let resolved = site.rules.resolve(&facts);
         let policy = &resolved.policy;
         let one_key = resolved.repeatable && policy.key.headers.is_empty() && policy.key.cookies.is_empty();
@@ -224,10 +230,7 @@ impl Engine {
         trailers: Option<HeaderMap>,
     ) -> Entry {
         let head = if fast::eligible(&meta, policy, trailers.is_some()) {
-            PreparedHead {
-                bytes: fast::prepare(site, policy, &meta, length),
-                generation: site.generation,
-            }
+            PreparedHead { bytes: fast::prepare(site, policy, &meta, length), generation: site.generation }
         } else {
             PreparedHead::default()
         };
@@ -250,7 +253,11 @@ impl Engine {
         let answer = origin.send(request, options).await;
         match &answer {
             Ok(answer) => {
-                self.metrics.origin_answer(&policy.origin, answer.response.status().as_u16(), answer.first_byte);
+                self.metrics.origin_answer(
+                    &policy.origin,
+                    answer.response.status().as_u16(),
+                    answer.first_byte,
+                );
             }
             Err(error) => {
                 self.metrics.origin_error(&policy.origin);
@@ -270,16 +277,6 @@ enum Birth {
     Nothing,
     Known(Born),
     Unknown,
-}
-
-fn subject(meta: &Meta) -> Subject<'_> {
-    let content_type = meta.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    Subject {
-        authority: &meta.place.authority,
-        url: &meta.place.url,
-        tags: Some(&meta.raw_tags),
-        content_type: Some(content_type.unwrap_or("")),
-    }
 }
 
 /// `scheme://authority/path?query` taken apart.

@@ -12,9 +12,9 @@ pub mod proxy_protocol;
 pub mod refusal;
 pub mod request_id;
 pub mod service;
-pub mod tunnel;
 pub mod tls;
 pub mod tracker;
+pub mod tunnel;
 
 #[cfg(test)]
 mod testing;

@@ -1,6 +1,7 @@
 //! Between the connections and the engine: normalises requests, turns failures into responses, counts and logs
 //! every answer once its last byte has left (or its client has gone).
 
+use crate::body::Chunks;
 use crate::body::{BoxError, InBody, OutBody};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain};
@@ -12,7 +13,6 @@ use crate::front::normalise::{self, Normal};
 use crate::front::refusal::{self, Refusal};
 use crate::front::request_id::new_request_id;
 use crate::front::tunnel;
-use crate::body::Chunks;
 use crate::interim::InterimSender;
 use crate::observe::access::timestamp;
 use crate::observe::{AccessLog, Metrics, Record};
@@ -103,7 +103,12 @@ impl Service {
     }
 
     /// Wraps the body so that the answer is logged when it is over.
-    fn finish(self: Arc<Self>, response: Response<OutBody>, outcome: Outcome, line: Line) -> Response<OutBody> {
+    fn finish(
+        self: Arc<Self>,
+        response: Response<OutBody>,
+        outcome: Outcome,
+        line: Line,
+    ) -> Response<OutBody> {
         let (parts, body) = response.into_parts();
         let end = End { service: self, outcome, line, status: parts.status.as_u16(), bytes: 0 };
         Response::from_parts(parts, OutBody::stream(Counted { body, end }))
@@ -309,7 +314,12 @@ impl Handler for Arc<Service> {
         self.clone().serve(request, conn, interim)
     }
 
-    fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastAnswer<FastRecord>> {
+    fn fast(
+        &self,
+        request: &FastRequest<'_>,
+        conn: &Conn,
+        out: &mut Vec<u8>,
+    ) -> Option<FastAnswer<FastRecord>> {
         let settings = self.settings.load();
         if forwards(request) && normalise::forwarded::contains(&settings.trusted_proxies, conn.peer.ip()) {
             return None; // its forwarding fields may change scheme and host
@@ -318,11 +328,8 @@ impl Handler for Arc<Service> {
         let plain = Plain { tls: conn.tls, host: request.host, target: request.target };
         let hit = self.engine.fast_hit(&plain, |name| values(request, name), now)?;
         fast::complete(&hit, &settings.server_name, out);
-        let body = if request.head {
-            Chunks::new(Arc::from([]))
-        } else {
-            Chunks::new(hit.entry.body.clone())
-        };
+        let body =
+            if request.head { Chunks::new(Arc::from([])) } else { Chunks::new(hit.entry.body.clone()) };
         let line = self.log.is_on().then(|| fast_line(request, conn, now));
         Some(FastAnswer { body, record: FastRecord { hit, started: now, line } })
     }

@@ -8,7 +8,9 @@ use hyper_util::rt::TokioIo;
 /// Joins the client's side of an upgraded connection with the origin's, which the response carries. Does nothing
 /// when either is missing: the client's connection then ends after the 101.
 pub fn join(client: Option<OnUpgrade>, response: &mut Response<OutBody>) {
-    let (Some(client), Some(origin)) = (client, response.extensions_mut().remove::<OnUpgrade>()) else { return };
+    let (Some(client), Some(origin)) = (client, response.extensions_mut().remove::<OnUpgrade>()) else {
+        return;
+    };
     tokio::spawn(async move {
         match tokio::try_join!(client, origin) {
             Ok((client, origin)) => {

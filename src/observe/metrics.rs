@@ -50,6 +50,12 @@ struct OriginStatusLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PurgeLabels {
+    kind: &'static str,
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CauseLabel {
     cause: &'static str,
 }
@@ -78,6 +84,8 @@ pub struct Metrics {
     variants_dropped: Counter,
     inflight: Gauge64,
     connections: Gauge64,
+    purges: Family<PurgeLabels, Counter>,
+    purge_apply: Histogram,
     log_dropped: Counter,
 }
 
@@ -88,6 +96,8 @@ pub struct Vocabulary<'a> {
     pub not_stored: &'a [&'static str],
     pub stale: &'a [&'static str],
     pub refusals: &'a [&'static str],
+    pub purge_kinds: &'a [&'static str],
+    pub purge_modes: &'a [&'static str],
     pub rules: &'a [Arc<str>],
     pub origins: &'a [Arc<str>],
 }
@@ -114,6 +124,9 @@ const LATENCY: [f64; 14] =
 const LIFETIME: [f64; 11] =
     [0.0, 1.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0, 2_592_000.0];
 
+/// Seconds: until a purge holds on this node, from a microsecond up.
+const APPLY: [f64; 9] = [0.000_001, 0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0];
+
 impl Metrics {
     pub fn new(words: &Vocabulary<'_>) -> Arc<Self> {
         let mut metrics = Self {
@@ -136,6 +149,8 @@ impl Metrics {
             variants_dropped: Counter::default(),
             inflight: Gauge64::default(),
             connections: Gauge64::default(),
+            purges: Family::default(),
+            purge_apply: Histogram::new(APPLY),
             log_dropped: Counter::default(),
         };
         metrics.register();
@@ -145,13 +160,21 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("larder_requests", "Requests by the last matching rule and by outcome", self.requests.clone());
+        r.register(
+            "larder_requests",
+            "Requests by the last matching rule and by outcome",
+            self.requests.clone(),
+        );
         r.register(
             "larder_request_seconds",
             "From the request's head to the answer's last byte, by outcome",
             self.request_seconds.clone(),
         );
-        r.register("larder_bytes", "Body bytes sent to clients and received from origins", self.bytes.clone());
+        r.register(
+            "larder_bytes",
+            "Body bytes sent to clients and received from origins",
+            self.bytes.clone(),
+        );
         r.register(
             "larder_origin_requests",
             "Requests answered by an origin, by status class; error = no answer",
@@ -162,7 +185,11 @@ impl Metrics {
             "From sending a request to the origin's first byte",
             self.origin_seconds.clone(),
         );
-        r.register("larder_origin_up", "1 while some server of the origin may be used", self.origin_up.clone());
+        r.register(
+            "larder_origin_up",
+            "1 while some server of the origin may be used",
+            self.origin_up.clone(),
+        );
         r.register(
             "larder_not_stored",
             "Answers that were fetched and not stored, by reason",
@@ -179,15 +206,23 @@ impl Metrics {
             "Answers not stored because of too many or too long tags",
             self.tags_rejected.clone(),
         );
-        r.register("larder_served_age_seconds", "How old what we serve from the store is", self.served_age.clone());
-        r.register("larder_entry_ttl_seconds", "Remaining lifetime of answers when stored", self.entry_ttl.clone());
-        r.register("larder_memory_bytes", "Bodies and metadata in the memory tier", self.memory_bytes.clone());
-        r.register("larder_memory_entries", "Stored variants", self.memory_entries.clone());
         r.register(
-            "larder_evictions",
-            "Keys that left the memory tier, by cause",
-            self.evictions.clone(),
+            "larder_served_age_seconds",
+            "How old what we serve from the store is",
+            self.served_age.clone(),
         );
+        r.register(
+            "larder_entry_ttl_seconds",
+            "Remaining lifetime of answers when stored",
+            self.entry_ttl.clone(),
+        );
+        r.register(
+            "larder_memory_bytes",
+            "Bodies and metadata in the memory tier",
+            self.memory_bytes.clone(),
+        );
+        r.register("larder_memory_entries", "Stored variants", self.memory_entries.clone());
+        r.register("larder_evictions", "Keys that left the memory tier, by cause", self.evictions.clone());
         r.register(
             "larder_variants_dropped",
             "Variants pushed out by max_variants",
@@ -195,6 +230,16 @@ impl Metrics {
         );
         r.register("larder_inflight", "Fetches in progress that others may join", self.inflight.clone());
         r.register("larder_connections", "Open client connections", self.connections.clone());
+        r.register(
+            "larder_purges",
+            "Purges asked for, by mode and by the kinds of what they name",
+            self.purges.clone(),
+        );
+        r.register(
+            "larder_purge_apply_seconds",
+            "From a purge's call until it holds on this node",
+            self.purge_apply.clone(),
+        );
         r.register(
             "larder_log_dropped",
             "Access log lines dropped because the log could not keep up",
@@ -219,6 +264,11 @@ impl Metrics {
         for reason in words.refusals.iter().copied() {
             drop(self.refused.get_or_create(&ReasonLabel { reason }));
         }
+        for kind in words.purge_kinds.iter().copied() {
+            for mode in words.purge_modes.iter().copied() {
+                drop(self.purges.get_or_create(&PurgeLabels { kind, mode }));
+            }
+        }
         for direction in ["client", "origin"] {
             drop(self.bytes.get_or_create(&DirectionLabel { direction }));
         }
@@ -229,7 +279,10 @@ impl Metrics {
             drop(self.origin_seconds.get_or_create(&OriginLabel { origin: origin.clone() }));
             drop(self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() }));
             for status in CLASSES {
-                drop(self.origin_requests.get_or_create(&OriginStatusLabels { origin: origin.clone(), status }));
+                drop(
+                    self.origin_requests
+                        .get_or_create(&OriginStatusLabels { origin: origin.clone(), status }),
+                );
             }
         }
     }
@@ -290,6 +343,16 @@ impl Metrics {
 
     pub fn origin_is(&self, origin: &Arc<str>, up: bool) {
         self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() }).set(u64::from(up));
+    }
+
+    /// A purge that names something of this kind.
+    pub fn purged(&self, kind: &'static str, mode: &'static str) {
+        self.purges.get_or_create(&PurgeLabels { kind, mode }).inc();
+    }
+
+    /// A purge holds on this node.
+    pub fn purge_applied(&self, took: Duration) {
+        self.purge_apply.observe(took.as_secs_f64());
     }
 
     pub fn log_dropped(&self) {

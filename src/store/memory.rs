@@ -9,6 +9,7 @@
 //! it (moka `schedule_write_op`); fetch tasks write, hits never do.
 
 use super::entry::Entry;
+use super::index::Index;
 use super::key::{BuildKeyHasher, Key};
 use super::resource::Resource;
 use crate::time::Mono;
@@ -66,12 +67,16 @@ pub enum Written {
 pub struct Memory {
     map: moka::sync::Cache<Key, Arc<Resource>, BuildKeyHasher>,
     stats: Arc<Stats>,
+    index: Arc<Index>,
     capacity: u64,
 }
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory").field("capacity", &self.capacity).field("keys", &self.map.entry_count()).finish()
+        f.debug_struct("Memory")
+            .field("capacity", &self.capacity)
+            .field("keys", &self.map.entry_count())
+            .finish()
     }
 }
 
@@ -80,6 +85,8 @@ impl Memory {
     pub fn new(capacity: u64, policy: Policy) -> Self {
         let stats = Arc::new(Stats::default());
         let listener_stats = stats.clone();
+        let index = Arc::new(Index::default());
+        let listener_index = index.clone();
         let eviction = match policy {
             Policy::TinyLfu => moka::policy::EvictionPolicy::tiny_lfu(),
             Policy::Lru => moka::policy::EvictionPolicy::lru(),
@@ -92,6 +99,7 @@ impl Memory {
             })
             .expire_after(UntilUseless)
             .eviction_listener(move |_, resource: Arc<Resource>, cause| {
+                listener_index.leave(&resource);
                 listener_stats.entries.fetch_sub(resource.variants.len() as u64, Ordering::Relaxed);
                 match cause {
                     RemovalCause::Size => listener_stats.evicted_size.fetch_add(1, Ordering::Relaxed),
@@ -100,7 +108,7 @@ impl Memory {
                 };
             })
             .build_with_hasher(BuildKeyHasher::default());
-        Self { map, stats, capacity }
+        Self { map, stats, index, capacity }
     }
 
     pub fn get(&self, key: &Key) -> Option<Arc<Resource>> {
@@ -141,6 +149,7 @@ impl Memory {
                         return Op::Remove;
                     }
                     self.stats.entries.fetch_add(resource.variants.len() as u64, Ordering::Relaxed);
+                    self.index.enter(key, &resource);
                     Op::Put(Arc::new(resource))
                 }
             }
@@ -158,11 +167,16 @@ impl Memory {
         self.map.weighted_size()
     }
 
+    /// Which entries carry which selector.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
     pub fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// Every stored resource, for listings; a snapshot that may miss concurrent changes.
+    /// Every stored resource; a snapshot that may miss concurrent changes.
     pub fn iter(&self) -> impl Iterator<Item = (Arc<Key>, Arc<Resource>)> + '_ {
         self.map.iter()
     }
@@ -176,7 +190,13 @@ struct UntilUseless;
 impl UntilUseless {
     fn left(resource: &Resource) -> Duration {
         let left = |e: &Arc<Entry>| e.meta.useless_after().since(e.meta.arrived);
-        resource.variants.iter().map(left).max().unwrap_or_default().min(Duration::from_secs(10 * 365 * 86_400))
+        resource
+            .variants
+            .iter()
+            .map(left)
+            .max()
+            .unwrap_or_default()
+            .min(Duration::from_secs(10 * 365 * 86_400))
     }
 }
 

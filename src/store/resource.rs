@@ -49,8 +49,10 @@ impl Resource {
     /// remain, and how many the limit pushed out is returned. `None` when what is there was born later: an
     /// older fill never replaces a newer one (rulings 22).
     pub fn with(&self, entry: Arc<Entry>, max: usize) -> Option<(Resource, usize)> {
-        let same = |e: &Arc<Entry>| e.meta.nominated == entry.meta.nominated && e.meta.variant == entry.meta.variant;
-        if self.variants.iter().any(|e| same(e) && birth_order(&e.meta.born) > birth_order(&entry.meta.born)) {
+        let same =
+            |e: &Arc<Entry>| e.meta.nominated == entry.meta.nominated && e.meta.variant == entry.meta.variant;
+        if self.variants.iter().any(|e| same(e) && birth_order(&e.meta.born) > birth_order(&entry.meta.born))
+        {
             return None;
         }
         let mut variants = Vec::with_capacity(self.variants.len() + 1);
