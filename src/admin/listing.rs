@@ -15,6 +15,11 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+/// Of `GET /entries`.
+pub const ENTRIES_PARAMETERS: [&str; 4] = ["prefix", "tag", "limit", "next"];
+/// Of `GET /tags`.
+pub const TAGS_PARAMETERS: [&str; 3] = ["prefix", "limit", "next"];
+
 const DEFAULT_PAGE: usize = 100;
 const LONGEST_PAGE: usize = 1000;
 
@@ -53,7 +58,7 @@ impl Filter {
 }
 
 pub async fn entries(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
-    let asked = query::parse(&uri, &["prefix", "tag", "limit", "next"]).and_then(|query| {
+    let asked = query::parse(&uri, &ENTRIES_PARAMETERS).and_then(|query| {
         let next = query.get("next").map(str::parse::<Slot>).transpose();
         let next = next.map_err(|_| "next: expected what the page before gave".to_owned())?;
         Ok((Filter::new(&query)?, query.limit(DEFAULT_PAGE, LONGEST_PAGE)?, next))
@@ -131,7 +136,7 @@ fn tags(entry: &Entry) -> Vec<&str> {
 }
 
 pub async fn tags_page(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
-    let asked = query::parse(&uri, &["prefix", "limit", "next"])
+    let asked = query::parse(&uri, &TAGS_PARAMETERS)
         .and_then(|query| Ok((query.limit(DEFAULT_PAGE, LONGEST_PAGE)?, query)));
     let (limit, query) = match asked {
         Ok(asked) => asked,

@@ -15,6 +15,9 @@ use purge_request::{Problem, PurgeRequest};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+/// Of `GET /purges`.
+pub const PURGES_PARAMETERS: [&str; 1] = ["limit"];
+
 /// Receipts listed where the call names no limit, and at most.
 const RECEIPTS: usize = 100;
 const MOST_RECEIPTS: usize = 1000;
@@ -108,7 +111,7 @@ fn milliseconds(took: std::time::Duration) -> Value {
 }
 
 pub async fn purges(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
-    let limit = match query::parse(&uri, &["limit"]).and_then(|q| q.limit(RECEIPTS, MOST_RECEIPTS)) {
+    let limit = match query::parse(&uri, &PURGES_PARAMETERS).and_then(|q| q.limit(RECEIPTS, MOST_RECEIPTS)) {
         Ok(limit) => limit,
         Err(wrong) => return problem(StatusCode::BAD_REQUEST, &wrong),
     };
@@ -122,7 +125,6 @@ fn listed(of: &Receipt) -> Value {
     listed.insert("summary".into(), of.summary.as_str().into());
     listed.insert("selectors".into(), of.selectors.into());
     listed.insert("mode".into(), of.mode.as_str().into());
-    listed.insert("cause".into(), of.cause.as_str().into());
     listed.insert("who".into(), of.who.as_str().into());
     listed.insert("when".into(), timestamp(of.when).into());
     match of.matched {

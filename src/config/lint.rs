@@ -8,6 +8,7 @@ use crate::engine::policy::{AfterWrite, QueryKey};
 use crate::engine::rules::Rule;
 use crate::engine::rules::patch::Setting;
 use crate::engine::rules::template::Template;
+use crate::semantics::storable::SetCookie;
 use http::{HeaderName, Method};
 
 /// Fields that add to what earlier rules set instead of replacing it.
@@ -19,11 +20,21 @@ pub fn lint(root: &Root, tree: &Node, findings: &mut Findings) {
     for (rule, node) in rules_of(root, tree) {
         never_matches(root, rule, node, findings);
         cache_deception(rule, node, findings);
+        shared_cookie(rule, node, findings);
         not_keyed(root, rule, node, findings);
         undefined_captures(rule, node, findings);
     }
     no_effect(root, tree, findings);
     unused_origins(root, tree, findings);
+}
+
+/// What RFC 9111 §7.3 leaves to us, and what hardly anybody wants.
+fn shared_cookie(rule: &Rule, node: &Node, findings: &mut Findings) {
+    if rule.patch.set_cookie == Setting::To(SetCookie::Store) {
+        let at = node.key_place("set_cookie").unwrap_or(Place::FILE);
+        let message = "`set_cookie: store` gives every client the cookie that the first one got";
+        findings.warning(Class::SharedCookie, at, message).help("`strip` stores the response without it");
+    }
 }
 
 fn server(root: &Root, tree: &Node, findings: &mut Findings) {

@@ -64,6 +64,7 @@ pub enum Class {
     UndefinedCapture,
     NotKeyed,
     CacheDeception,
+    SharedCookie,
     Unused,
     NotYet,
 }
@@ -93,6 +94,7 @@ impl Class {
             Self::UndefinedCapture => "undefined-capture",
             Self::NotKeyed => "not-keyed",
             Self::CacheDeception => "cache-deception",
+            Self::SharedCookie => "shared-cookie",
             Self::Unused => "unused",
             Self::NotYet => "not-yet",
         }

@@ -213,7 +213,7 @@ section::choice! { for Caching {
     Bypass = "bypass" | "pass" | "off" | "false",
 } }
 section::choice! { for ClientRevalidate { Honour = "honour", Ignore = "ignore", } }
-section::choice! { for SetCookie { Refuse = "refuse", Strip = "strip", } }
+section::choice! { for SetCookie { Refuse = "refuse", Strip = "strip", Store = "store", } }
 section::choice! { for HeuristicStatuses { Usual = "usual", All = "all", } }
 section::choice! { for AfterWrite { Invalidate = "invalidate", Refresh = "refresh", } }
 section::choice! { for Algorithm { Zstd = "zstd", Brotli = "br", Gzip = "gzip", } }

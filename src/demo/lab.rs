@@ -141,7 +141,9 @@ pub fn slow_body(call: &Call<'_>) -> Response<OutBody> {
     let request = call.stamp.request;
     let line = move |n: u64| Bytes::from(format!("chunk {} of {chunks}, origin request {request}\n", n + 1));
     let pause = Duration::from_millis(ms / chunks);
-    plain(OutBody::stream(Paced::new(chunks, pause, line)), "text/plain; charset=utf-8", "max-age=60")
+    let keep = form::number(call.query(), "store", 1, 0..=1) == 1;
+    let lifetime = if keep { "max-age=60" } else { "no-store" };
+    plain(OutBody::stream(Paced::new(chunks, pause, line)), "text/plain; charset=utf-8", lifetime)
 }
 
 pub fn stream(call: &Call<'_>) -> Response<OutBody> {

@@ -170,4 +170,18 @@ impl Flights {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Requests that wait for the head of another's fetch.
+    pub fn waiters(&self) -> usize {
+        let waiting = |s: &Shard| -> usize {
+            let shard = s.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().map(|f| f.stage.receiver_count()).sum()
+        };
+        self.shards.iter().map(waiting).sum()
+    }
+
+    /// No fetch is in progress, not even one that nobody can join.
+    pub fn is_idle(&self) -> bool {
+        self.solo.load(Ordering::SeqCst) == 0 && self.is_empty()
+    }
 }

@@ -128,10 +128,13 @@ pub async fn run<H: Handler>(
     let shared = Arc::new(Shared { tls, proxy_protocol, handler, tracker });
     let mut connections = JoinSet::new();
     let mut pause = None;
+    // Registered once: every registration takes a lock that all connections share.
+    let told = drain.clone();
+    let mut told_to_end = std::pin::pin!(told_to_drain(&mut drain));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = told_to_drain(&mut drain) => break,
+            () = &mut told_to_end => break,
             // Somebody left, and a descriptor with them: no need to wait any longer.
             Some(left) = connections.join_next(), if !connections.is_empty() => {
                 report_panic(left);
@@ -146,7 +149,7 @@ pub async fn run<H: Handler>(
                 let settings = settings.load();
                 match shared.tracker.admit(&settings.limits) {
                     Ok(slot) => {
-                        let link = Link { peer: canonical(peer), slot, drain: drain.clone() };
+                        let link = Link { peer: canonical(peer), slot, drain: told.clone() };
                         let settings = ConnSettings::clone(&settings);
                         connections.spawn(connection(stream, link, Arc::clone(&shared), settings));
                     }

@@ -13,16 +13,17 @@
 
 pub mod forwarded;
 pub mod host;
+mod spoofable;
 #[cfg(test)]
 mod tests;
 
 use super::handler::Conn;
 use super::refusal::Refusal;
+use super::request_id::new_request_id;
 use crate::semantics::hop;
 use forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
 use ipnet::IpNet;
-use smallvec::SmallVec;
 use std::net::IpAddr;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -119,8 +120,8 @@ pub struct Normal {
 /// Brings a request into normal form, or says why it is none that can be served.
 ///
 /// # Errors
-/// `MethodNotAllowed` (CONNECT, TRACE), `Malformed` (target, host, scheme), `UnknownHost`, `Misdirected`
-/// (TLS was set up for another host), `LoopDetected`.
+/// `MethodNotAllowed` (CONNECT, TRACE), `BadTarget`, `FragmentInTarget`, `SchemeMismatch`, `MissingHost`,
+/// `RepeatedHost`, `BadHost`, `UnknownHost`, `Misdirected` (TLS was set up for another host), `LoopDetected`.
 pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Result<Normal, Refusal> {
     let request::Parts { method, uri, version, mut headers, .. } = parts;
     if method == Method::CONNECT || method == Method::TRACE {
@@ -146,13 +147,13 @@ pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Res
     let scheme = claims.scheme.unwrap_or(Scheme::of(conn));
     check_scheme(&uri, scheme, conn)?;
     let host =
-        host::canonical(claims.host.as_deref().unwrap_or(&sent_host), scheme).ok_or(Refusal::Malformed)?;
+        host::canonical(claims.host.as_deref().unwrap_or(&sent_host), scheme).ok_or(Refusal::BadHost)?;
     check_host(&host, conn, trusted_peer, settings)?;
     check_loop(&headers, settings)?;
 
     let request_id = request_id(&headers, trusted_peer);
     let max_forwards = max_forwards(&method, &mut headers);
-    remove_spoofable(&mut headers, trusted_peer);
+    spoofable::remove(&mut headers, trusted_peer);
     let facts = Facts { scheme, host: &host, peer, client: claims.client, trusted_peer, version };
     set_ours(&mut headers, &facts, &request_id, settings)?;
     if te_trailers {
@@ -181,13 +182,16 @@ pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Res
 /// `\` and `//` are kept, keyed and forwarded as they are.
 ///
 /// # Errors
-/// `Malformed`: white space, control or non-ASCII characters, a fragment, `%00` in the path, no leading `/`
-/// (but `*` for OPTIONS, RFC 9112 §3.2.4).
+/// `FragmentInTarget`; `BadTarget`: white space, control or non-ASCII characters, `%00` in the path, no leading
+/// `/` (but `*` for OPTIONS, RFC 9112 §3.2.4).
 pub fn check_target(target: &str, method: &Method) -> Result<(), Refusal> {
-    let printable = target.bytes().all(|b| (0x21..=0x7e).contains(&b) && b != b'#');
+    if target.contains('#') {
+        return Err(Refusal::FragmentInTarget);
+    }
+    let printable = target.bytes().all(|b| (0x21..=0x7e).contains(&b));
     let rooted = target.starts_with('/') || (target == "*" && *method == Method::OPTIONS);
     let path = target.split('?').next().unwrap_or_default();
-    if printable && rooted && !path.contains("%00") { Ok(()) } else { Err(Refusal::Malformed) }
+    if printable && rooted && !path.contains("%00") { Ok(()) } else { Err(Refusal::BadTarget) }
 }
 
 /// The host of the message itself. The target's authority replaces `Host` (RFC 9112 §3.2.2, RFC 9113
@@ -196,7 +200,7 @@ fn sent_host(uri: &http::Uri, version: Version, headers: &HeaderMap, conn: &Conn
     let mut lines = headers.get_all(header::HOST).iter();
     let host = lines.next();
     if lines.next().is_some() {
-        return Err(Refusal::Malformed);
+        return Err(Refusal::RepeatedHost);
     }
     if let Some(authority) = uri.authority() {
         return Ok(authority.as_str().to_owned());
@@ -204,7 +208,8 @@ fn sent_host(uri: &http::Uri, version: Version, headers: &HeaderMap, conn: &Conn
     match host.map(HeaderValue::to_str) {
         Some(Ok(host)) if !host.is_empty() => Ok(host.to_owned()),
         None | Some(Ok(_)) if version < Version::HTTP_11 => Ok(conn.local.to_string()),
-        _ => Err(Refusal::Malformed),
+        None => Err(Refusal::MissingHost),
+        Some(_) => Err(Refusal::BadHost),
     }
 }
 
@@ -215,7 +220,7 @@ fn check_scheme(uri: &http::Uri, effective: Scheme, conn: &Conn) -> Result<(), R
         None => Ok(()),
         Some(given) if given.eq_ignore_ascii_case(effective.as_str()) => Ok(()),
         Some(given) if given.eq_ignore_ascii_case(Scheme::of(conn).as_str()) => Ok(()),
-        Some(_) => Err(Refusal::Malformed),
+        Some(_) => Err(Refusal::SchemeMismatch),
     }
 }
 
@@ -276,8 +281,7 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
     lines.flat_map(|v| v.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
-/// From a trusted peer, when it is one short word; else a new one. Not secret and not a proof of anything,
-/// so a fast generator does.
+/// From a trusted peer, when it is one short word; else a new one.
 fn request_id(headers: &HeaderMap, trusted_peer: bool) -> String {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     let mut lines = headers.get_all(X_REQUEST_ID).iter();
@@ -287,7 +291,7 @@ fn request_id(headers: &HeaderMap, trusted_peer: bool) -> String {
         {
             id.to_owned()
         }
-        _ => format!("{:032x}", fastrand::u128(..)),
+        _ => new_request_id(),
     }
 }
 
@@ -306,85 +310,6 @@ fn max_forwards(method: &Method, headers: &mut HeaderMap) -> Option<u32> {
     Some(left)
 }
 
-/// Fields that make common frameworks serve another resource or method than the one in the request line.
-/// They would not be in the key, so they are dropped whoever sent them: a trusted proxy passes a client's
-/// on unread. `Proxy` becomes HTTP_PROXY in CGI programs.
-fn rewrites(name: &str) -> bool {
-    matches!(
-        name,
-        "x-original-url"
-            | "x-rewrite-url"
-            | "x-override-url"
-            | "x-http-method-override"
-            | "x-http-method"
-            | "x-method-override"
-            | "x-http-host-override"
-            | "x-original-method"
-            | "http2-settings"
-            | "proxy"
-    )
-}
-
-/// Fields in which a proxy tells what it knows of the client. Only a trusted one has anything to tell.
-fn claims(name: &str) -> bool {
-    name.starts_with("x-forwarded-")
-        || matches!(
-            name,
-            "x-forwarded"
-                | "forwarded"
-                | "forwarded-for"
-                | "x-host"
-                | "x-original-host"
-                | "x-original-forwarded-for"
-                | "x-real-ip"
-                | "x-client-ip"
-                | "x-cluster-client-ip"
-                | "x-remote-ip"
-                | "x-remote-addr"
-                | "x-originating-ip"
-                | "x-scheme"
-                | "x-url-scheme"
-                | "front-end-https"
-                | "true-client-ip"
-                | "cf-connecting-ip"
-                | "fastly-client-ip"
-        )
-}
-
-/// CGI and its heirs read `X_Forwarded_Host` and `X-Forwarded-Host` as one variable, so an underscore is a way
-/// round every rule above.
-fn impersonates(name: &str) -> bool {
-    if !name.contains('_') {
-        return false;
-    }
-    let dashed = name.replace('_', "-");
-    rewrites(&dashed)
-        || claims(&dashed)
-        || matches!(
-            dashed.as_str(),
-            "content-length"
-                | "transfer-encoding"
-                | "content-type"
-                | "cdn-loop"
-                | "x-request-id"
-                | "max-forwards"
-        )
-}
-
-fn remove_spoofable(headers: &mut HeaderMap, trusted_peer: bool) {
-    let doomed: SmallVec<[HeaderName; 8]> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            rewrites(name) || impersonates(name) || (!trusted_peer && claims(name))
-        })
-        .cloned()
-        .collect();
-    for name in doomed {
-        headers.remove(name);
-    }
-}
-
 struct Facts<'a> {
     scheme: Scheme,
     host: &'a str,
@@ -397,14 +322,14 @@ struct Facts<'a> {
 /// What the origin is told, in our words.
 ///
 /// # Errors
-/// `Malformed`, which cannot happen: every text is ASCII by construction or by a check above.
+/// `Internal`, which cannot happen: every text is ASCII by construction or by a check above.
 fn set_ours(
     headers: &mut HeaderMap,
     facts: &Facts<'_>,
     request_id: &str,
     settings: &Settings,
 ) -> Result<(), Refusal> {
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Refusal::Malformed);
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Refusal::Internal);
     let host = value(facts.host)?;
     let chain = forwarded_for(headers, facts);
     headers.insert(header::HOST, host.clone());

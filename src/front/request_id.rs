@@ -1,6 +1,17 @@
-//! Request ids: 128 random bits in hex.
+//! The name of a request in logs, error bodies and `X-Request-Id` (ruling 40).
 
-/// A new one; unlikely ever to repeat, not secret.
+/// 128 random bits, in 32 lower-case hexadecimal digits. Not a secret: unique, not unguessable.
 pub fn new_request_id() -> String {
     format!("{:032x}", fastrand::u128(..))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ids_are_32_hex_digits_and_differ() {
+        let (a, b) = (super::new_request_id(), super::new_request_id());
+        assert_ne!(a, b);
+        assert_eq!(a.len(), 32);
+        assert!(a.bytes().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase()));
+    }
 }

@@ -16,6 +16,8 @@ use crate::front::tunnel;
 use crate::interim::InterimSender;
 use crate::observe::access::timestamp;
 use crate::observe::{AccessLog, Metrics, Record};
+use crate::origin::{OriginError, TlsFault};
+use crate::semantics::date;
 use crate::time::Now;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -203,9 +205,33 @@ fn options_here() -> Response<OutBody> {
 fn from_failure(failure: Failure) -> Refusal {
     match failure {
         Failure::OnlyIfCached => Refusal::OnlyIfCached,
-        Failure::Origin(failure) => Refusal::from_origin(failure),
-        Failure::RequestBody => Refusal::BodyBroken,
+        Failure::Origin(failure) => from_origin(failure),
+        Failure::RequestBody => Refusal::IncompleteBody,
         Failure::Internal => Refusal::Internal,
+    }
+}
+
+/// Why an origin gave no answer, as the client is told.
+fn from_origin(error: OriginError) -> Refusal {
+    match error {
+        OriginError::ConnectRefused => Refusal::OriginRefused,
+        OriginError::ConnectTimeout => Refusal::OriginConnectTimeout,
+        OriginError::Unreachable => Refusal::OriginUnroutable,
+        OriginError::DnsFailed => Refusal::OriginDns,
+        OriginError::Tls(TlsFault::Certificate) => Refusal::OriginCertificate,
+        OriginError::Tls(TlsFault::Alert | TlsFault::Protocol) => Refusal::OriginTls,
+        OriginError::FirstByteTimeout => Refusal::OriginTimeout,
+        OriginError::WriteTimeout => Refusal::OriginWriteTimeout,
+        OriginError::ReadTimeout => Refusal::OriginReadTimeout,
+        OriginError::Reset => Refusal::OriginBroke,
+        OriginError::Protocol => Refusal::OriginMalformed,
+        OriginError::HeadTooLarge => Refusal::OriginHeaderTooLarge,
+        OriginError::BodyTruncated => Refusal::OriginIncomplete,
+        OriginError::UpgradeFailed => Refusal::OriginUpgradeFailed,
+        OriginError::NoHealthyServer | OriginError::BreakerOpen => Refusal::NoHealthyOrigin,
+        OriginError::QueueFull | OriginError::QueueTimeout => Refusal::QueueFull,
+        OriginError::RequestBody => Refusal::IncompleteBody,
+        OriginError::Request | OriginError::LocalResources => Refusal::Internal,
     }
 }
 
@@ -348,7 +374,8 @@ impl Handler for Arc<Service> {
 
     fn refused(&self, refusal: Refusal, conn: &Conn) -> Bytes {
         let response = self.refuse_message(refusal, conn, "HTTP/1.1", true);
-        refusal::encode_http1(&response, self.clock.now().wall)
+        let date = date::format(self.clock.now().wall);
+        refusal::encode_http1(&response, std::str::from_utf8(&date).unwrap_or_default())
     }
 
     fn refused_response(&self, refusal: Refusal, conn: &Conn) -> Response<OutBody> {

@@ -24,13 +24,14 @@ use super::table::{Buckets, Table};
 use super::{Born, Cause, Mode, Purge, PurgeId, Selector, SelectorHash, Selectors};
 use crate::time::{Mono, Wall};
 use arc_swap::ArcSwap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much the log remembers; beyond that it forgets, safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Pairs of selector and mode that were purged on request. About 35 bytes each when full.
+    /// Pairs of selector and mode that were purged on request; 17 bytes each, times the slack of a hash map.
     pub selectors: usize,
     /// The same for invalidation by unsafe methods, a share of its own.
     pub writes: usize,
@@ -109,6 +110,10 @@ pub struct Batch {
     pub raise: PurgeId,
     /// What was known of the history belongs to another branch, or lies before a gap.
     pub restart: bool,
+    /// From now on no entry is trusted but those that this node fills itself.
+    pub distrust: bool,
+    /// And from now on, entries that were born here or later are trusted again.
+    pub trust: bool,
     /// Ascending.
     pub positions: Vec<PurgeId>,
     /// Where the reader stands now. It may be behind where it stood: then the log has forked, and `raise` is beyond both.
@@ -136,7 +141,7 @@ pub struct PurgeLog {
     buckets: Buckets,
     table: Table,
     writes: Table,
-    bans: ArcSwap<Vec<Ban>>,
+    bans: ArcSwap<VecDeque<Ban>>,
     pending: Pending,
     /// In a fleet only.
     history: Option<History>,
@@ -225,7 +230,8 @@ impl PurgeLog {
         self.look_up(clean_at, born, selectors.all(), Some(subject))
     }
 
-    /// What the log says about an entry that comes from the shared tier. Anything but `Clean` and `Soft` is a miss there.
+    /// What the log says about an entry that comes from the shared tier. The caller remembers nothing of it: what is
+    /// promoted to memory starts with a new [`super::Check`] and [`Born::shared`].
     pub fn check_shared(&self, born: PurgeId, selectors: &Selectors, subject: &Subject<'_>) -> Verdict {
         let _ = self.version();
         // Born beyond our own position, on another branch, before a gap, or before our time.
@@ -272,7 +278,7 @@ impl PurgeLog {
         let at = match self.history {
             None => {
                 let id = PurgeId(self.cursor.load(Ordering::Relaxed)).next(now);
-                self.publish(&[(id, purge)], PurgeId::ZERO);
+                self.publish(&[(id, purge)], PurgeId::ZERO, false);
                 self.cursor.store(id.0, Ordering::Release);
                 At::Logged(id)
             }
@@ -284,7 +290,9 @@ impl PurgeLog {
                 At::Pending(seq)
             }
         };
-        self.receipts.push(Receipt::new(at, purge, now));
+        if purge.cause == Cause::Request {
+            self.receipts.push(Receipt::new(at, purge, now));
+        }
         Applied { at, selectors: purge.size() }
     }
 
@@ -315,16 +323,24 @@ impl PurgeLog {
     /// Applies what a read of the fleet's log brought.
     pub fn apply(&self, batch: &Batch) {
         let _writer = self.lock();
+        let local = self.local.load(Ordering::Relaxed).saturating_add(u64::from(batch.distrust));
+        if batch.distrust {
+            self.pending.distrust(local);
+        }
         let purges: Vec<_> = batch.purges.iter().map(|logged| (logged.id, &logged.purge)).collect();
-        self.publish(&purges, batch.raise);
+        self.publish(&purges, batch.raise, batch.distrust);
         if let Some(history) = &self.history {
             history.extend(batch.restart, &batch.positions);
         }
         self.cursor.store(batch.cursor.0, Ordering::Release);
+        self.local.store(local, Ordering::Release);
+        if batch.trust {
+            self.pending.distrust(0);
+        }
         for Logged { id, purge, own } in &batch.purges {
             self.pending.settle(own);
             let known = own.iter().filter(|seq| self.receipts.logged(**seq, *id)).count();
-            if known == 0 {
+            if known == 0 && purge.cause == Cause::Request {
                 self.receipts.push(Receipt::new(At::Logged(*id), purge, Wall(id.ms())));
             }
         }
@@ -359,8 +375,8 @@ impl PurgeLog {
     }
 
     /// Steps 1 to 5 of the order in the head of mod.rs. The caller holds the writer's lock and moves the position after.
-    fn publish(&self, purges: &[(PurgeId, &Arc<Purge>)], raise: PurgeId) {
-        if purges.is_empty() && raise == PurgeId::ZERO {
+    fn publish(&self, purges: &[(PurgeId, &Arc<Purge>)], raise: PurgeId, anyway: bool) {
+        if purges.is_empty() && raise == PurgeId::ZERO && !anyway {
             return;
         }
         let version = self.version.load(Ordering::Relaxed).saturating_add(1);
@@ -394,16 +410,17 @@ impl PurgeLog {
         if purges.iter().all(|(_, purge)| purge.predicates.is_empty()) {
             return;
         }
-        let mut bans = Vec::clone(&self.bans.load());
+        let mut bans = VecDeque::clone(&self.bans.load());
         for (id, purge) in purges {
             for predicate in &purge.predicates {
                 bans.retain(|ban| ban.mode != purge.mode || ban.predicate != *predicate || ban.id > *id);
-                bans.push(Ban { id: *id, version, mode: purge.mode, predicate: predicate.clone() });
+                bans.push_back(Ban { id: *id, version, mode: purge.mode, predicate: predicate.clone() });
+                if bans.len() > self.limits.predicates
+                    && let Some(dropped) = bans.pop_front()
+                {
+                    self.floors.raise(dropped.mode, dropped.id);
+                }
             }
-        }
-        let over = bans.len().saturating_sub(self.limits.predicates);
-        for dropped in bans.drain(..over) {
-            self.floors.raise(dropped.mode, dropped.id);
         }
         self.bans.store(Arc::new(bans));
     }

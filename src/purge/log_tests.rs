@@ -366,8 +366,10 @@ fn op() -> impl Strategy<Value = Op> {
 
 const PATHS: [&str; 3] = ["/a", "/a/b", "/c"];
 
-/// A purge, and which entries (tag, path) it names.
-fn purge_of(mode: Mode, what: u8) -> (Arc<Purge>, fn(u8, u8, u8) -> bool) {
+/// Whether the purge `what` names the entry (tag, path).
+type Names = fn(u8, u8, u8) -> bool;
+
+fn purge_of(mode: Mode, what: u8) -> (Arc<Purge>, Names) {
     let selector = match what {
         0..=9 => Selector::tag(&format!("t{}", what % 6)),
         10 => Selector::prefix("e.example/a").unwrap(),
@@ -376,7 +378,7 @@ fn purge_of(mode: Mode, what: u8) -> (Arc<Purge>, fn(u8, u8, u8) -> bool) {
         13 => Selector::Everything,
         _ => return (ban(mode, "^/a/"), |_, _, path| path == 1),
     };
-    let names: fn(u8, u8, u8) -> bool = match what {
+    let names: Names = match what {
         0..=9 => |what, tag, _| tag == what % 6,
         10 => |_, _, path| path < 2,
         11 => |_, _, path| path == 0,
@@ -399,7 +401,7 @@ proptest! {
             false => small(),
         };
         let log = PurgeLog::alone(limits);
-        let mut purges: Vec<(Mode, u8, fn(u8, u8, u8) -> bool)> = Vec::new();
+        let mut purges: Vec<(Mode, u8, Names)> = Vec::new();
         let mut entries: Vec<(Born, Selectors, Check, u8, u8, usize)> = Vec::new();
         for op in ops {
             match op {
@@ -490,4 +492,84 @@ fn a_check_that_begins_after_a_purge_was_applied_sees_it() {
     });
     assert!(checks.load(Ordering::Relaxed) > 0);
     assert_eq!(missed.load(Ordering::Relaxed), 0);
+}
+
+/// Runs `round` again and again. Once it has handed over the birth of an entry that is purged, two threads check that
+/// entry, and must find it purged whatever goes on in the log.
+fn hammer(log: &PurgeLog, rounds: u64, mut round: impl FnMut(u64, &dyn Fn(Born))) {
+    const NOTHING: u64 = u64::MAX;
+    let purged = AtomicU64::new(NOTHING);
+    let (done, missed, checks) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let selectors = page(&["victim"]);
+                while !done.load(Ordering::Relaxed) {
+                    let born = purged.load(Ordering::Acquire);
+                    if born != NOTHING {
+                        let verdict = log.check(Born::shared(PurgeId(born)), &selectors, &Subject::default());
+                        missed.fetch_add(u64::from(verdict != Verdict::Hard), Ordering::Relaxed);
+                        checks.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        for n in 0..rounds {
+            round(n, &|born| purged.store(born.id.0, Ordering::Release));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(checks.load(Ordering::Relaxed) > 0);
+    assert_eq!(missed.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn no_check_slips_between_the_table_and_the_floor_when_the_table_overflows() {
+    let log = PurgeLog::alone(Limits { selectors: 8, buckets: 4, shards: 1, ..small() });
+    hammer(&log, 15_000, |_, purged| {
+        let born = log.cursor();
+        purge(&log, Mode::Hard, Selector::tag("victim"));
+        purged(born);
+        let flood = |n| Purge::new(Mode::Hard, (0..n).map(|n| Selector::Tag(format!("f{n}"))).collect());
+        log.apply_local(&Arc::new(flood(9)), NOW);
+    });
+}
+
+#[test]
+fn no_check_slips_between_the_predicates_and_the_floor_when_the_oldest_is_dropped() {
+    let log = PurgeLog::alone(Limits { predicates: 1, buckets: 4, ..small() });
+    let (victim, other) = (ban(Mode::Hard, "^$"), ban(Mode::Hard, "^/other"));
+    hammer(&log, 15_000, |_, purged| {
+        let born = log.cursor();
+        log.apply_local(&victim, NOW);
+        purged(born);
+        log.apply_local(&other, NOW);
+    });
+}
+
+#[test]
+fn no_check_slips_between_pending_and_the_table_when_a_purge_is_read_back() {
+    let log = PurgeLog::in_fleet(Limits { buckets: 4, ..small() });
+    log.apply(&batch(&[1], Vec::new()));
+    hammer(&log, 15_000, |n, purged| {
+        let born = log.cursor();
+        let purge = hard("victim");
+        log.apply_local(&purge, NOW);
+        purged(born);
+        let id = 2 + n;
+        log.apply(&batch(&[id], vec![Logged { id: PurgeId(id), purge, own: vec![n + 1] }]));
+    });
+}
+
+#[test]
+fn no_check_slips_between_distrust_and_the_floor_when_the_answer_is_read_back() {
+    let log = PurgeLog::in_fleet(Limits { buckets: 4, ..small() });
+    log.apply(&batch(&[1], Vec::new()));
+    hammer(&log, 15_000, |n, purged| {
+        let born = log.cursor();
+        let id = 2 + n;
+        log.apply(&Batch { distrust: true, ..batch(&[id], Vec::new()) });
+        purged(born);
+        log.apply(&Batch { trust: true, raise: PurgeId(id), ..batch(&[id], Vec::new()) });
+    });
 }

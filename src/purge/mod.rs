@@ -13,14 +13,14 @@
 //! * [`fleet`]: the state machine that follows the common log of a fleet, through gaps, trims and forks.
 //!
 //! Nothing here does I/O or reads a clock, so all of it runs, as it is, in the random-schedule model
-//! (`tests/purge_model.rs`), which is where the rules below were found and are kept.
+//! (`tests/purge_model`), which is where the rules below were found and are kept.
 //!
 //! # Forgetting is safe
 //! Every structure is bounded. What is dropped raises a *floor* first: entries born before the floor of a mode are
 //! treated as if a purge of that mode had selected them. Forgetting costs misses, never staleness.
 //!
 //! # Order
-//! Purges may be checked while another is being applied. Two rules make that sound, and both are relied on in
+//! Entries may be checked while a purge is being applied. Two rules make that sound, and both are relied on in
 //! `log.rs`:
 //! 1. A writer publishes in the order table, predicates, floors, buckets, version (Release), position. A reader
 //!    loads the version first (Acquire), and remembers it only with a clean verdict.

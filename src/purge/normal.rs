@@ -283,6 +283,7 @@ fn is_query(b: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn url(text: &str) -> String {
         Target::parse(text).map_or_else(|e| e.as_str().to_owned(), |t| t.url())
@@ -368,6 +369,26 @@ mod tests {
         ];
         for (given, wanted) in table {
             assert_eq!(prefix(given), wanted.map(str::to_owned), "{given}");
+        }
+    }
+
+    proptest! {
+        /// Whatever stands in a URL: no panic, and normalising twice changes nothing more.
+        #[test]
+        fn normal_forms_are_fixed_points(text in "(https?://)?[a-zA-Z0-9.:\\[\\]@%/?#\"ü .]{0,40}") {
+            if let Ok(target) = Target::parse(&text) {
+                let normal = target.url();
+                prop_assert_eq!(Target::parse(&normal).map(|again| again.url()), Ok(normal));
+            }
+            if let Ok(normal) = prefix(&text) {
+                prop_assert_eq!(prefix(&normal), Ok(normal));
+            }
+        }
+
+        #[test]
+        fn nothing_that_comes_from_the_network_makes_it_panic(text in ".{0,60}") {
+            let _ = (Target::parse(&text), prefix(&text), schemeless_authority(&text));
+            let _ = Target::new("http", &text, &text, Some(&text));
         }
     }
 }

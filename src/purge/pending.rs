@@ -7,7 +7,7 @@ use super::predicate::{Predicate, Subject};
 use super::selector::{Selector, SelectorHash};
 use super::{Mode, Purge};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Bounded by whoever queues them for the store ([`super::fleet`]), who folds them into one when they are too many.
@@ -15,6 +15,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(super) struct Pending {
     /// So that a reader needs no lock while nothing is pending.
     len: AtomicUsize,
+    /// Entries with a smaller local birth are misses, and so is everything from the shared tier; `0` = none. From a gap
+    /// or fork until the log has been read up to a record that this node appended after it.
+    distrusted: AtomicU64,
     state: RwLock<State>,
 }
 
@@ -52,6 +55,11 @@ impl Pending {
         self.len.store(state.purges.len(), Ordering::Release);
     }
 
+    /// Falls back to `0` only when a floor has taken its place.
+    pub fn distrust(&self, before: u64) {
+        self.distrusted.store(before, Ordering::Release);
+    }
+
     /// `Acquire`: a reader that finds a purge gone from here finds it in the table.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
@@ -59,6 +67,9 @@ impl Pending {
 
     /// `born` is the entry's [`super::Born::local`]. Without a subject, predicates are left out.
     pub fn verdict(&self, born: u64, hashes: &[SelectorHash], subject: Option<&Subject<'_>>) -> Verdict {
+        if born < self.distrusted.load(Ordering::Acquire) {
+            return Verdict::Hard;
+        }
         if self.len() == 0 {
             return Verdict::Clean;
         }

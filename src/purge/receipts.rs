@@ -1,7 +1,8 @@
-//! The recent purges, for `GET /purges` and the dashboard: data only.
+//! The recent purges, for `GET /purges` and the dashboard: data only. Purges that somebody asked for; invalidations by
+//! unsafe methods would push them out.
 
 use super::log::At;
-use super::{Cause, Mode, Purge, PurgeId};
+use super::{Mode, Purge, PurgeId};
 use crate::time::Wall;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +18,6 @@ pub struct Receipt {
     /// Under which number it was pending on this node, if it was.
     pub seq: Option<u64>,
     pub mode: Mode,
-    pub cause: Cause,
     /// How many selectors and predicates it had.
     pub selectors: usize,
     /// The first selector, and how many more.
@@ -53,7 +53,6 @@ impl Receipt {
                 At::Logged(_) => None,
             },
             mode: purge.mode,
-            cause: purge.cause,
             selectors: purge.size(),
             summary,
             who: clip(&purge.who),

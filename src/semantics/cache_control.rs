@@ -8,8 +8,8 @@
 //! Origins get this wrong in many ways, and a shared cache that guesses wrong shows one person's page to
 //! another. The rule of this reader: **what is written badly may restrict, never permit**.
 //!
-//! * Each line is read on its own; commas inside a quoted string do not separate. A quote that never closes
-//!   is an ordinary character, so that it can't hide a `no-store` behind it.
+//! * Each line is read on its own; commas inside a quoted string do not separate. A quote that does not close,
+//!   or not at the end of its member, is an ordinary character, so that it can't hide a `no-store` behind it.
 //! * A directive is recognised by its leading token. If what follows is not an argument (`private; max-age=9`,
 //!   `max-age =60`) the directive counts as present with an argument nobody can read: restrictions hold,
 //!   `public`, `immutable` and `must-understand` don't, a lifetime is [unreadable] and the response stale
@@ -287,7 +287,8 @@ pub(super) fn delta_seconds(value: &[u8]) -> Option<u64> {
 }
 
 /// The members of a list, trimmed, some perhaps empty. A separator inside a quoted string does not separate;
-/// such a string opens after `=` only, and only if it also closes.
+/// such a string opens after `=` only, and only if it also closes, at the end of the member or before its
+/// parameters.
 pub(super) fn members(line: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -304,8 +305,14 @@ fn member_length(text: &[u8], separator: u8) -> usize {
         if *byte == separator {
             break;
         }
-        if *byte == b'"' && after_equals {
-            at += quoted_string(tail).unwrap_or(0);
+        if *byte == b'"'
+            && after_equals
+            && let Some(length) = quoted_string(tail)
+        {
+            let behind = tail.get(length..).unwrap_or_default().trim_ascii_start().first();
+            if behind.is_none_or(|next| *next == separator || matches!(next, b',' | b';')) {
+                at += length;
+            }
         }
         after_equals = *byte == b'=' || (after_equals && matches!(byte, b' ' | b'\t'));
         at += 1;

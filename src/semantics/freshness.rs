@@ -23,6 +23,9 @@
 //! Without a prohibition a cache that can't reach the origin may use what it has (§4.2.4), until a limit that
 //! someone stated: beyond `stale-if-error=N` a response SHOULD NOT be used (RFC 5861 §4), and a lost
 //! connection is one of its errors. Whether N came from the origin or from a rule makes no difference.
+//!
+//! What never had a lifetime ([`Source::None`]) has not outlived it either: a rule's `stale_while_revalidate`
+//! and a client's `max-stale` don't apply, it is validated first. When that fails it is as good as a stale one.
 
 use super::cache_control::{Qualified, ResponseDirectives};
 use super::storable::{Exchange, Heuristic, HeuristicStatuses, Options, RuleTtl};
@@ -202,7 +205,8 @@ fn heuristic(exchange: &Exchange<'_>, said: &ResponseDirectives, heuristic: &Heu
     let modified = date::parse_at(modified.as_bytes(), exchange.response_time)?;
     let unchanged_for = date_value(exchange).since(modified);
     let lifetime = Duration::try_from_secs_f64(unchanged_for.as_secs_f64() * heuristic.fraction).ok()?;
-    let lifetime = lifetime.min(heuristic.max);
+    // Whole seconds, as every other lifetime; rounded down.
+    let lifetime = Duration::from_secs(lifetime.min(heuristic.max).as_secs());
     (!lifetime.is_zero()).then_some(lifetime)
 }
 
@@ -221,8 +225,8 @@ pub(super) fn is_heuristically_cacheable(status: StatusCode) -> bool {
     is_usual(status) || matches!(status.as_u16(), 404 | 405 | 410 | 414 | 501)
 }
 
-/// What may be done with the response once its lifetime is over.
-pub(super) fn stale_use(said: &ResponseDirectives, options: &Options) -> StaleUse {
+/// What may be done with the response once its lifetime, if it had one, is over.
+pub(super) fn stale_use(said: &ResponseDirectives, had_lifetime: bool, options: &Options) -> StaleUse {
     // §4.2.4, §5.2.2.2, §5.2.2.4, §5.2.2.8.
     if said.no_cache == Qualified::Whole || said.must_revalidate || said.proxy_revalidate {
         return StaleUse::default();
@@ -243,12 +247,13 @@ pub(super) fn stale_use(said: &ResponseDirectives, options: &Options) -> StaleUs
             max_stale: false,
         };
     }
+    let by_rule = options.stale_while_revalidate.filter(|_| had_lifetime);
     let if_error = if_error.or(options.stale_if_error);
     StaleUse {
-        while_revalidate: while_revalidate.or(options.stale_while_revalidate).unwrap_or_default(),
+        while_revalidate: while_revalidate.or(by_rule).unwrap_or_default(),
         if_error: if_error.unwrap_or_default(),
         when_disconnected: if_error.is_none(),
-        max_stale: true,
+        max_stale: had_lifetime,
     }
 }
 

@@ -111,7 +111,7 @@ fn host_and_port(scheme: &str, authority: &str) -> Option<(String, Option<u16>)>
 
 /// RFC 3986 §5.2.2, as far as it stays in the target's origin. Fields hold visible ASCII only; spaces and tabs inside
 /// make it no URI.
-fn resolve(target: &str, reference: &str) -> Option<String> {
+pub(super) fn resolve(target: &str, reference: &str) -> Option<String> {
     if reference.len() > MAX_REFERENCE || reference.bytes().any(|b| !b.is_ascii_graphic()) {
         return None;
     }

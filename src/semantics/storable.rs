@@ -15,7 +15,7 @@
 //!    that names the status is what §3 calls a cache extension; the response must then be explicitly fresh.
 //!    (The heuristics of `statuses: all` bring in what RFC 9110 §15.1 lists, by that choice only.);
 //! 10. a lifetime, or else a validator and a status that RFC 9110 §15.1 lets a cache keep without being told:
-//!     such a response is never used before it was validated;
+//!     such a response is validated before each use;
 //! 11. whether a stored copy could be used at all.
 //!
 //! "Governing field" is the one [`targeted`] chose; every directive above is read from it alone. Only
@@ -23,6 +23,7 @@
 
 use super::cache_control::{Qualified, RequestDirectives, ResponseDirectives};
 use super::freshness::{self, Freshness, Source};
+use super::invalidate;
 use super::targeted::{self, Field};
 use super::vary::{self, Vary};
 use super::{age, validate};
@@ -86,6 +87,8 @@ pub enum SetCookie {
     Refuse,
     /// It is stored and served without it.
     Strip,
+    /// It is stored with it, as RFC 9111 §3.1 and §7.3 have it: every client gets the same cookie.
+    Store,
 }
 
 /// The part of a policy that decides on storing (interface.md §2.2).
@@ -224,7 +227,7 @@ pub fn assess(exchange: &Exchange<'_>, options: &Options) -> Result<Storable, No
         lifetime: lifetime.map_or(Duration::ZERO, |(lifetime, _)| lifetime),
         source: lifetime.map_or(Source::None, |(_, source)| source),
         initial_age: age::initial(exchange.response, exchange.request_time, exchange.response_time),
-        stale: freshness::stale_use(&said, options),
+        stale: freshness::stale_use(&said, lifetime.is_some(), options),
         must_validate: said.no_cache == Qualified::Whole,
         immutable: said.immutable,
         no_transform: said.no_transform
@@ -328,6 +331,7 @@ fn omitted(
         match options.set_cookie {
             SetCookie::Refuse => return Err(NotStored::SetCookie),
             SetCookie::Strip => omit.push(SET_COOKIE),
+            SetCookie::Store => {}
         }
     }
     Ok(omit)
@@ -381,60 +385,9 @@ fn content_location_is_target(exchange: &Exchange<'_>) -> bool {
     }
 }
 
-/// Resolves a URI reference (RFC 3986 §5.2) as far as needed to compare it with `target`. Scheme and authority
-/// are compared without regard to case, path and query byte by byte: what is spelt differently is not the same.
+/// Does this reference, resolved against `target`, name the target itself?
 fn refers_to(reference: &str, target: &str) -> bool {
-    let reference = reference.split_once('#').map_or(reference, |(before_fragment, _)| before_fragment);
-    let Some((scheme, rest)) = target.split_once("://") else { return false };
-    let (authority, path_and_query) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (path, query) = path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()));
-
-    let same_host_and_path = |rest: &str| {
-        let (host, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        host.eq_ignore_ascii_case(authority) && without_empty_path(tail) == without_empty_path(path_and_query)
-    };
-    if reference.is_empty() {
-        true
-    } else if let Some(rest) = reference.strip_prefix("//") {
-        same_host_and_path(rest)
-    } else if reference.starts_with('/') {
-        without_dots(reference) == path_and_query
-    } else if reference.starts_with('?') {
-        reference == query
-    } else if let Some((reference_scheme, rest)) = reference.split_once("://")
-        && reference_scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    {
-        reference_scheme.eq_ignore_ascii_case(scheme) && same_host_and_path(rest)
-    } else {
-        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-        without_dots(&format!("{directory}/{reference}")) == path_and_query
-    }
-}
-
-/// RFC 9110 §4.2.3: an empty path is `/`.
-fn without_empty_path(path_and_query: &str) -> std::borrow::Cow<'_, str> {
-    if path_and_query.starts_with('/') { path_and_query.into() } else { format!("/{path_and_query}").into() }
-}
-
-/// RFC 3986 §5.2.4, on the path of a path and query that begins with a slash.
-fn without_dots(path_and_query: &str) -> String {
-    let (path, query) = path_and_query.split_at(path_and_query.find('?').unwrap_or(path_and_query.len()));
-    let mut segments: Vec<&str> = Vec::new();
-    let mut open_end = false;
-    for segment in path.split('/').skip(1) {
-        open_end = matches!(segment, "." | "..");
-        match segment {
-            "." => {}
-            ".." => {
-                segments.pop();
-            }
-            segment => segments.push(segment),
-        }
-    }
-    if open_end {
-        segments.push("");
-    }
-    format!("/{}{query}", segments.join("/"))
+    invalidate::resolve(target, reference).as_deref() == Some(target)
 }
 
 #[cfg(test)]

@@ -11,24 +11,36 @@ use crate::front::normalise::{Scheme, check_target, host};
 use crate::front::refusal::Refusal;
 use http::{HeaderMap, HeaderValue, Method, header, request};
 
+/// The longest method, in bytes, as in HTTP/1: longer is 501 (RFC 9112 §3).
+const METHOD_MAX: usize = 32;
+
 /// Checks `parts` and joins its cookies.
 ///
 /// # Errors
-/// `MethodNotAllowed`: CONNECT, TRACE. `UrlTooLong`, `HeadersTooLarge`, `BodyTooLarge` (announced): over a
-/// limit. `Malformed`: everything else.
+/// The same words as for HTTP/1 (see `http1`), of which a few can't occur here.
 pub fn check(parts: &mut request::Parts, limits: &Limits) -> Result<(), Refusal> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Refusal::MethodNotAllowed);
     }
+    if parts.method.as_str().len() > METHOD_MAX {
+        return Err(Refusal::MethodTooLong);
+    }
     let target = parts.uri.path_and_query().map_or("", |p| p.as_str());
     if target.len() > limits.url_bytes {
-        return Err(Refusal::UrlTooLong);
+        return Err(Refusal::UriTooLong);
     }
     check_size(&parts.headers, target.len() + parts.method.as_str().len(), limits)?;
     check_target(target, &parts.method)?;
     check_authority(parts)?;
     if parts.headers.values().any(padded) {
-        return Err(Refusal::Malformed);
+        return Err(Refusal::BadHeaderValue);
+    }
+    if ["content_length", "transfer_encoding"].iter().any(|name| parts.headers.contains_key(*name)) {
+        return Err(Refusal::FramingLookalike);
+    }
+    let expectations = parts.headers.get_all(header::EXPECT);
+    if expectations.iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Refusal::Expectation);
     }
     check_length(&parts.headers, limits)?;
     join_cookies(&mut parts.headers)
@@ -42,10 +54,10 @@ fn check_size(headers: &HeaderMap, line: usize, limits: &Limits) -> Result<(), R
     let crumbs = headers.get_all(header::COOKIE).iter().count();
     // Cookie crumbs (§8.2.3) are one field that was split for compression.
     let count = headers.len() - crumbs.saturating_sub(1);
-    if bytes > limits.request_header_bytes || count > limits.request_headers {
-        return Err(Refusal::HeadersTooLarge);
+    if bytes > limits.request_header_bytes {
+        return Err(Refusal::HeadTooLarge);
     }
-    Ok(())
+    if count > limits.request_headers { Err(Refusal::TooManyHeaders) } else { Ok(()) }
 }
 
 /// §8.3.1: `:authority` without user information, agreeing with `Host` if both are there; one of them is.
@@ -56,20 +68,23 @@ fn check_authority(parts: &request::Parts) -> Result<(), Refusal> {
         None => Scheme::Http,
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
-        Some(_) => return Err(Refusal::Malformed),
+        Some(_) => return Err(Refusal::SchemeMismatch),
     };
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = match hosts.next() {
-        Some(host) => Some(host.to_str().map_err(|_| Refusal::Malformed)?),
+        Some(host) => Some(host.to_str().map_err(|_| Refusal::BadHost)?),
         None => None,
     };
+    if hosts.next().is_some() {
+        return Err(Refusal::RepeatedHost);
+    }
     let agree = match (parts.uri.authority(), host) {
-        (None, None) => false,
+        (None, None) => return Err(Refusal::MissingHost),
         (Some(authority), Some(host)) => host::same(authority.as_str(), host, scheme),
         (Some(authority), None) => !authority.as_str().contains('@'),
         (None, Some(_)) => true,
     };
-    if agree && hosts.next().is_none() { Ok(()) } else { Err(Refusal::Malformed) }
+    if agree { Ok(()) } else { Err(Refusal::BadHost) }
 }
 
 /// §8.2.1: no white space at either end of a value.
@@ -82,9 +97,13 @@ fn padded(value: &HeaderValue) -> bool {
 fn check_length(headers: &HeaderMap, limits: &Limits) -> Result<(), Refusal> {
     let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(line) = lines.next() else { return Ok(()) };
-    let text = line.to_str().map_err(|_| Refusal::Malformed)?;
-    if lines.next().is_some() || text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Refusal::Malformed);
+    if lines.next().is_some() {
+        return Err(Refusal::RepeatedContentLength);
+    }
+    let text = line.to_str().map_err(|_| Refusal::BadContentLength)?;
+    let octal = text.len() > 1 && text.starts_with('0');
+    if text.is_empty() || octal || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Refusal::BadContentLength);
     }
     // One that does not fit the type is over every limit.
     let length = text.parse::<u64>().unwrap_or(u64::MAX);

@@ -136,7 +136,10 @@ where
     H: Handler,
 {
     async fn run(&mut self, drain: &mut watch::Receiver<bool>) {
+        // Registered once: every registration takes a lock that all connections share.
+        let mut told = std::pin::pin!(told_to_drain(drain));
         let maximum = usize::try_from(self.context.limits.h2_streams).unwrap_or(usize::MAX);
+        let mut draining = false;
         loop {
             let full = self.streams.len() >= maximum;
             tokio::select! {
@@ -151,7 +154,12 @@ where
                     }
                     None => return,
                 },
-                () = told_to_drain(drain), if !self.closing => self.say_goodbye(),
+                () = &mut told, if !draining => {
+                    draining = true;
+                    if !self.closing {
+                        self.say_goodbye();
+                    }
+                }
                 () = self.idle.as_mut(), if self.streams.is_empty() => {
                     if !self.still_of_use() {
                         return;

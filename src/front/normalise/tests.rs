@@ -136,7 +136,7 @@ fn a_trusted_peer_sets_client_scheme_and_host() {
     assert!(mapped.trusted_peer, "an IPv4 proxy on a dual-stack socket");
 
     let bad = parts("GET", "/", &[("x-forwarded-host", "a@b")]);
-    assert_eq!(normalise(bad, &conn(PROXY), &settings()).unwrap_err(), Refusal::Malformed);
+    assert_eq!(normalise(bad, &conn(PROXY), &settings()).unwrap_err(), Refusal::BadHost);
 }
 
 /// §8.3 HMO, §8.1 X-Original-URL: another method or resource than the keyed one is never asked for, not even
@@ -188,16 +188,16 @@ fn the_host_is_normalised_before_keying_and_forwarding() {
 fn a_bad_host_is_refused() {
     for bad in ["a@b", "a/b", "a,b", "", "[::1", "a b", "a:99999", "a..b"] {
         let refused = normalise(parts("GET", "/", &[("host", bad)]), &conn(CLIENT), &settings());
-        assert_eq!(refused.unwrap_err(), Refusal::Malformed, "{bad:?}");
+        assert_eq!(refused.unwrap_err(), Refusal::BadHost, "{bad:?}");
     }
     let two = parts("GET", "/", &[("host", "a.com"), ("host", "a.com")]);
-    assert_eq!(normalise(two, &conn(CLIENT), &settings()).unwrap_err(), Refusal::Malformed);
+    assert_eq!(normalise(two, &conn(CLIENT), &settings()).unwrap_err(), Refusal::RepeatedHost);
     let two = parts("GET", "http://a.com/", &[("host", "a.com"), ("host", "b.com")]);
-    assert_eq!(normalise(two, &conn(CLIENT), &settings()).unwrap_err(), Refusal::Malformed);
+    assert_eq!(normalise(two, &conn(CLIENT), &settings()).unwrap_err(), Refusal::RepeatedHost);
 
     let mut none = parts("GET", "/", &[]);
     none.headers.clear();
-    assert_eq!(normalise(none.clone(), &conn(CLIENT), &settings()).unwrap_err(), Refusal::Malformed);
+    assert_eq!(normalise(none.clone(), &conn(CLIENT), &settings()).unwrap_err(), Refusal::MissingHost);
     none.version = Version::HTTP_10;
     let normal = normalise(none, &conn(CLIENT), &settings()).unwrap();
     assert_eq!(normal.host, "198.51.100.1:8080", "an HTTP/1.0 client means where it connected to");
@@ -213,9 +213,13 @@ fn absolute_form() {
     assert_eq!((normal.host.as_str(), normal.path.as_str()), ("evil.com", "/x"));
     assert_eq!(normal.query.as_deref(), Some("y"));
     assert_eq!(all(&normal, "host"), ["evil.com"]);
-    for target in ["https://good.com/", "ftp://x/", "http://user@good.com/"] {
+    for (target, refusal) in [
+        ("https://good.com/", Refusal::SchemeMismatch),
+        ("ftp://x/", Refusal::SchemeMismatch),
+        ("http://user@good.com/", Refusal::BadHost),
+    ] {
         let refused = normalise(parts("GET", target, &[]), &conn(CLIENT), &settings());
-        assert_eq!(refused.unwrap_err(), Refusal::Malformed, "{target}");
+        assert_eq!(refused.unwrap_err(), refusal, "{target}");
     }
     let behind = parts("GET", "https://good.com/", &[("x-forwarded-proto", "https")]);
     assert_eq!(normalise(behind, &conn(PROXY), &settings()).unwrap().scheme, Scheme::Https);
@@ -267,6 +271,7 @@ fn targets() {
     ] {
         assert_eq!(check_target(target, &method).is_ok(), good, "{target:?}");
     }
+    assert_eq!(check_target("/a#b", &Method::GET), Err(Refusal::FragmentInTarget));
 }
 
 /// §8.5 hop-by-hop abuse: what `Connection` names is removed from the client's message, never from ours.

@@ -17,10 +17,16 @@ pub const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 struct Written<'a> {
     v: u16,
     node: u64,
-    #[serde(skip_serializing_if = "<[u64]>::is_empty")]
     seqs: &'a [u64],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    purge: Option<&'a Purge>,
+    body: WrittenBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenBody<'a> {
+    Purge(&'a Purge),
+    Barrier,
+    Mark,
 }
 
 #[derive(Deserialize)]
@@ -28,23 +34,35 @@ struct Version {
     v: u16,
 }
 
-/// A record without a purge is a barrier.
 #[derive(Deserialize)]
-struct ReadBack {
+struct Parsed {
     node: u64,
-    #[serde(default)]
     seqs: Vec<u64>,
-    purge: Option<Purge>,
+    body: ParsedBody,
 }
 
-/// `None` for what can't be written: an unreadable body, or one over the limit.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ParsedBody {
+    Purge(Box<Purge>),
+    Barrier,
+    Mark,
+}
+
+/// A purge that would exceed the limit is written as one of everything, in its mode. `None` only for an unreadable
+/// body, which nobody appends.
 pub fn encode(by: &Stamp, body: &Body) -> Option<Vec<u8>> {
-    let purge = match body {
-        Body::Purge(purge) => Some(&**purge),
-        Body::Barrier => None,
-        Body::Unreadable => return None,
-    };
-    let written = Written { v: VERSION, node: by.node, seqs: &by.seqs, purge };
+    match body {
+        Body::Purge(purge) => write(by, WrittenBody::Purge(purge))
+            .or_else(|| write(by, WrittenBody::Purge(&Purge::everything(purge.mode)))),
+        Body::Barrier => write(by, WrittenBody::Barrier),
+        Body::Mark => write(by, WrittenBody::Mark),
+        Body::Unreadable => None,
+    }
+}
+
+fn write(by: &Stamp, body: WrittenBody<'_>) -> Option<Vec<u8>> {
+    let written = Written { v: VERSION, node: by.node, seqs: &by.seqs, body };
     serde_json::to_vec(&written).ok().filter(|bytes| bytes.len() <= MAX_RECORD_BYTES)
 }
 
@@ -58,8 +76,12 @@ pub fn decode(bytes: &[u8]) -> (Stamp, Body) {
         Ok(Version { v: VERSION }) => {}
         _ => return unreadable,
     }
-    let Ok(ReadBack { node, seqs, purge }) = serde_json::from_slice(bytes) else { return unreadable };
-    let body = purge.map_or(Body::Barrier, |purge| Body::Purge(Arc::new(purge)));
+    let Ok(Parsed { node, seqs, body }) = serde_json::from_slice(bytes) else { return unreadable };
+    let body = match body {
+        ParsedBody::Purge(purge) => Body::Purge(Arc::from(purge)),
+        ParsedBody::Barrier => Body::Barrier,
+        ParsedBody::Mark => Body::Mark,
+    };
     (Stamp { node, seqs }, body)
 }
 
@@ -89,12 +111,20 @@ mod tests {
             who: "deploy".into(),
             cause: Cause::Write,
         };
-        for body in [Body::Purge(Arc::new(purge)), Body::Barrier] {
+        for body in [Body::Purge(Arc::new(purge)), Body::Barrier, Body::Mark] {
             let by = Stamp { node: u64::MAX, seqs: vec![1, 2] };
             let bytes = encode(&by, &body).unwrap();
             assert_eq!(decode(&bytes), (by, body));
         }
         assert_eq!(encode(&Stamp::default(), &Body::Unreadable), None);
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_record_becomes_a_purge_of_everything() {
+        let selectors = vec![Selector::Tag("x".repeat(MAX_RECORD_BYTES))];
+        let body = Body::Purge(Arc::new(Purge::new(Mode::Soft, selectors)));
+        let (_, read) = decode(&encode(&Stamp::default(), &body).unwrap());
+        assert_eq!(read, Body::Purge(Arc::new(Purge::everything(Mode::Soft))));
     }
 
     #[test]
@@ -104,18 +134,19 @@ mod tests {
             b"{}",
             b"nonsense",
             b"\xff",
-            br#"{"v":2,"node":1}"#,
-            br#"{"v":1}"#,
-            br#"{"v":1,"node":1,"purge":{"mode":"hard","selectors":[{"colour":"red"}]}}"#,
-            br#"{"v":1,"node":1,"purge":{"mode":"gentle","selectors":[]}}"#,
-            br#"{"v":1,"node":1,"purge":{"mode":"hard","selectors":[],"predicates":[{"url":{"regex":"("}}]}}"#,
-            br#"{"v":1,"node":1,"purge":{"mode":"hard","selectors":[],"predicates":[{"size":{"regex":"x"}}]}}"#,
+            br#"{"v":2,"node":1,"seqs":[],"body":"mark"}"#,
+            br#"{"v":1,"node":1,"seqs":[]}"#,
+            br#"{"v":1,"node":1,"seqs":[],"body":"fence"}"#,
+            br#"{"v":1,"node":1,"seqs":[],"body":{"purge":{"mode":"hard","selectors":[{"colour":"red"}]}}}"#,
+            br#"{"v":1,"node":1,"seqs":[],"body":{"purge":{"mode":"gentle","selectors":[]}}}"#,
+            br#"{"v":1,"node":1,"seqs":[],"body":{"purge":{"mode":"hard","selectors":[],"predicates":[{"url":{"regex":"("}}]}}}"#,
+            br#"{"v":1,"node":1,"seqs":[],"body":{"purge":{"mode":"hard","selectors":[],"predicates":[{"size":{"regex":"x"}}]}}}"#,
         ];
         for bytes in table {
             assert_eq!(decode(bytes).1, Body::Unreadable, "{}", String::from_utf8_lossy(bytes));
         }
         let more =
-            br#"{"v":1,"node":1,"note":"x","purge":{"mode":"hard","selectors":["everything"],"why":"y"}}"#;
+            br#"{"v":1,"node":1,"note":"x","seqs":[],"body":{"purge":{"mode":"hard","selectors":["everything"],"why":"y"}}}"#;
         assert_eq!(decode(more).1, Body::Purge(Arc::new(Purge::everything(Mode::Hard))));
     }
 }

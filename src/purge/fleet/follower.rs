@@ -1,7 +1,7 @@
 //! The state machine: reads in, effects out (the rules are in the head of `fleet/mod.rs`).
 
 use super::outbox::{Append, Outbox, OutboxLimits};
-use super::{Body, Effect, Notice, Read, Record, Stamp};
+use super::{Body, Effect, Notice, Read, Record};
 use crate::purge::log::{Applied, At, Batch, Logged, PurgeLog, Written, written};
 use crate::purge::{Born, Purge, PurgeId, Selector};
 use crate::time::Wall;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One node's view of its fleet's log. Whoever drives it:
-/// * reads after [`Follower::position`] and hands the answer to [`Follower::on_read`], at least once per heart-beat with
-///   the tail;
+/// * reads after [`Follower::position`], one read at a time, and hands the answer to [`Follower::on_read`], at least once
+///   per heart-beat with the tail;
 /// * sends what [`Follower::next_append`] gives, one at a time, and reports with [`Follower::appended`] or
 ///   [`Follower::append_failed`];
 /// * carries out effects in order ([`Effect::perform`]).
@@ -27,7 +27,7 @@ pub struct Follower {
 impl Follower {
     /// `node` is random per process.
     pub fn new(node: u64, max_unsynced: Duration, limits: OutboxLimits) -> Self {
-        Self { node, max_unsynced, position: None, outbox: Outbox::new(limits) }
+        Self { node, max_unsynced, position: None, outbox: Outbox::new(node, limits) }
     }
 
     /// Where to read on: after this id, or from the first retained record. It is also what the node has applied.
@@ -69,19 +69,18 @@ impl Follower {
     }
 
     /// The next record to append, if any.
-    pub fn next_append(&mut self) -> Option<(Stamp, Append)> {
-        let append = self.outbox.next()?;
-        Some((Stamp { node: self.node, seqs: append.seqs.clone() }, append))
+    pub fn next_append(&mut self) -> Option<Append> {
+        self.outbox.next()
     }
 
     /// The store took the record. That moves nothing: the position moves by reading.
     pub fn appended(&mut self, append: &Append) {
-        self.outbox.appended(&append.seqs);
+        self.outbox.appended(append);
     }
 
     /// The store refused, or didn't answer in time and may have taken it or not.
     pub fn append_failed(&mut self, append: &Append) {
-        self.outbox.failed(&append.seqs);
+        self.outbox.failed(append);
     }
 
     /// The answer to a read after [`Follower::position`].
@@ -105,8 +104,8 @@ impl Follower {
         }
         if read.tail == Some(position) {
             self.outbox.at_tail();
-            if read.trusted {
-                effects.push(Effect::SyncedUntil(read.sent_at.after(self.max_unsynced)));
+            if let Some(proven_at) = read.proven_at {
+                effects.push(Effect::SyncedUntil(proven_at.after(self.max_unsynced)));
             }
         }
         effects
@@ -119,11 +118,12 @@ impl Follower {
             (None, Some(tail)) => tail,
             (None, None) => return None,
         };
+        step.jump(position, position);
         if position == PurgeId::ZERO && read.records.is_empty() {
             step.notices.push(Notice::Empty);
+            step.batch.distrust = true;
             self.outbox.fork(PurgeId::ZERO);
         }
-        step.jump(position, position);
         Some(position)
     }
 
@@ -136,26 +136,31 @@ impl Follower {
         match prev.cmp(&position) {
             Ordering::Equal => {}
             Ordering::Greater => {
-                step.notices.push(Notice::Gap);
-                step.jump(id, id);
-                self.outbox.doubt();
+                step.broken(Notice::Gap, id, id);
+                self.outbox.gap();
             }
             Ordering::Less => {
-                step.notices.push(Notice::Fork);
-                step.jump(id, id);
+                step.broken(Notice::Fork, id, id);
                 self.outbox.fork(id);
             }
         }
+        let ours = by.node == self.node;
         match body {
             Body::Purge(purge) => {
-                let own = if by.node == self.node { by.seqs } else { Vec::new() };
+                let own = if ours { by.seqs } else { Vec::new() };
                 self.outbox.landed(&own);
                 step.batch.purges.push(Logged { id, purge, own });
             }
             Body::Barrier => {
                 step.notices.push(Notice::Barrier);
                 step.jump(id, id);
-                self.outbox.barrier_read(id);
+                step.batch.trust |= ours && self.outbox.answered(&by.seqs);
+            }
+            Body::Mark => {
+                if ours && self.outbox.answered(&by.seqs) {
+                    step.jump(id, id);
+                    step.batch.trust = true;
+                }
             }
             Body::Unreadable => {
                 step.notices.push(Notice::Unreadable);
@@ -168,15 +173,13 @@ impl Follower {
 
     fn compare(&mut self, position: PurgeId, tail: PurgeId, found_nothing: bool, step: &mut Step) -> PurgeId {
         if tail > position && found_nothing {
-            step.notices.push(Notice::Trimmed);
-            step.jump(tail, tail);
-            self.outbox.doubt();
+            step.broken(Notice::Trimmed, tail, tail);
+            self.outbox.gap();
             return tail;
         }
         if tail < position {
-            step.notices.push(Notice::Fork);
             // What was born at our own position was born on the lost branch.
-            step.jump(tail, position.following());
+            step.broken(Notice::Fork, tail, position.following());
             self.outbox.fork(position);
             return tail;
         }
@@ -193,6 +196,14 @@ struct Step {
 }
 
 impl Step {
+    /// A gap or a fork: from here on nothing is trusted, whatever an earlier record of this read has restored.
+    fn broken(&mut self, notice: Notice, to: PurgeId, floor: PurgeId) {
+        self.notices.push(notice);
+        self.jump(to, floor);
+        self.batch.distrust = true;
+        self.batch.trust = false;
+    }
+
     /// The log goes on at `to`, and what was born before `floor` can't be compared with it.
     fn jump(&mut self, to: PurgeId, floor: PurgeId) {
         self.batch.raise = self.batch.raise.max(floor);

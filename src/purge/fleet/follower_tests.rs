@@ -1,6 +1,7 @@
 //! The rules of `fleet/mod.rs`, one by one. That they suffice together is what the model shows.
 
 use super::*;
+use crate::purge::fleet::Stamp;
 use crate::purge::{Limits, Mode, Selectors, Subject, Verdict};
 use crate::time::Mono;
 
@@ -32,7 +33,7 @@ impl Node {
     }
 
     fn read(&mut self, records: Vec<Record>, tail: Option<u64>) -> Vec<&'static str> {
-        let read = Read { records, tail: tail.map(PurgeId), sent_at: Mono(500), trusted: true };
+        let read = Read { records, tail: tail.map(PurgeId), proven_at: Some(Mono(500)) };
         let effects = self.follower.on_read(read);
         effects.iter().for_each(|effect| effect.perform(&self.log));
         let notice = |effect: &Effect| match effect {
@@ -47,21 +48,32 @@ impl Node {
     }
 
     fn append(&mut self) -> Option<Append> {
-        self.follower.next_append().map(|(_, append)| append)
+        self.follower.next_append()
     }
 
-    /// Everything there is to append, taken by the store: seqs, or nothing for a barrier.
-    fn append_all(&mut self) -> Vec<Vec<u64>> {
+    /// Everything there is to append, taken by the store: which pending purges, or which answer.
+    fn append_all(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Some(append) = self.append() {
             self.follower.appended(&append);
-            all.push(append.seqs);
+            let what = match append.body {
+                Body::Purge(_) => "purge",
+                Body::Barrier => "barrier",
+                Body::Mark => "mark",
+                Body::Unreadable => "unreadable",
+            };
+            all.push(format!("{what} {:?}", append.by.seqs));
         }
         all
     }
 
     fn position(&self) -> u64 {
         self.follower.position().map_or(u64::MAX, |id| id.0)
+    }
+
+    fn memory(&self, born: Born) -> Verdict {
+        let selectors = Selectors::of_url("http", "e", "/", None).unwrap();
+        self.log.check(born, &selectors, &Subject::default())
     }
 
     fn shared(&self, born: u64, tag: &str) -> Verdict {
@@ -86,7 +98,12 @@ fn own(id: u64, prev: u64, seqs: &[u64], tag: &str) -> Record {
 }
 
 fn barrier(id: u64, prev: u64) -> Record {
-    record(id, prev, Stamp { node: 1, seqs: Vec::new() }, Body::Barrier)
+    record(id, prev, Stamp { node: 1, seqs: vec![1] }, Body::Barrier)
+}
+
+/// Our own barrier or mark.
+fn answer(id: u64, prev: u64, body: Body, number: u64) -> Record {
+    record(id, prev, Stamp { node: 7, seqs: vec![number] }, body)
 }
 
 #[test]
@@ -108,9 +125,8 @@ fn rule_1_records_in_order_are_applied() {
 fn rule_2_a_record_missing_before_ours_is_a_gap() {
     let mut node = Node::started();
     assert_eq!(node.read(vec![other(40, 30, "z")], Some(40)), ["gap"]);
-    assert_eq!(node.log.hard_floor(), PurgeId(40));
+    assert_eq!((node.position(), node.log.hard_floor()), (40, PurgeId(40)));
     assert_eq!(node.shared(20, "y"), Verdict::Hard);
-    assert_eq!(node.shared(40, "y"), Verdict::Clean);
 }
 
 #[test]
@@ -127,7 +143,7 @@ fn rule_2_nothing_to_read_before_the_tail_is_a_gap() {
 fn rule_3_a_tail_behind_us_is_a_fork() {
     let mut node = Node::started();
     node.purge("mine");
-    assert_eq!(node.append_all(), [vec![1]]);
+    assert_eq!(node.append_all(), ["purge [1]"]);
     node.read(vec![own(30, 20, &[1], "mine")], Some(30));
     assert_eq!((node.follower.waiting(), node.log.pending()), (0, 0));
     assert_eq!(node.read(Vec::new(), Some(10)), ["fork"]);
@@ -135,11 +151,11 @@ fn rule_3_a_tail_behind_us_is_a_fork() {
     // Also what was born at the lost position itself.
     assert_eq!(node.log.hard_floor(), PurgeId(31));
     // Our purge again, then a barrier beyond both branches.
-    assert_eq!(node.append().map(|append| append.seqs), Some(vec![1]));
+    assert_eq!(node.append().map(|append| append.by.seqs), Some(vec![1]));
     let barrier_append = node.append().unwrap();
-    assert_eq!((barrier_append.body, barrier_append.above), (Body::Barrier, PurgeId(30)));
+    assert_eq!((&barrier_append.body, barrier_append.above), (&Body::Barrier, PurgeId(30)));
     assert_eq!(node.append(), None);
-    node.read(vec![own(12, 10, &[1], "mine"), barrier(31, 12)], Some(31));
+    node.read(vec![own(12, 10, &[1], "mine"), answer(31, 12, Body::Barrier, 1)], Some(31));
     assert_eq!(node.append(), None);
     assert_eq!(node.follower.waiting(), 0);
     assert_eq!(node.shared(31, "mine"), Verdict::Clean);
@@ -177,17 +193,51 @@ fn rule_3_every_reader_of_a_barrier_gives_up_what_is_older() {
 }
 
 #[test]
-fn rule_3_the_barrier_of_another_node_serves_if_it_is_beyond_ours() {
-    let mut node = Node::started();
-    node.read(Vec::new(), Some(10));
-    node.read(vec![barrier(15, 10)], Some(15));
-    assert_eq!(node.append().map(|append| append.above), Some(PurgeId(20)), "15 is not beyond 20");
-    node.read(vec![barrier(25, 15)], Some(25));
-    assert_eq!(node.append(), None);
+fn rule_4_nothing_is_trusted_until_what_we_appended_after_the_break_is_read_back() {
+    for (broken, notice, body) in
+        [(other(40, 30, "x"), "gap", Body::Mark), (other(40, 10, "x"), "fork", Body::Barrier)]
+    {
+        let mut node = Node::started();
+        let before = node.log.cursor();
+        assert_eq!(node.read(vec![broken], Some(40)), [notice]);
+        let kept = node.log.cursor();
+        assert_eq!(node.memory(before), Verdict::Hard);
+        assert_eq!(node.memory(kept), Verdict::Clean, "what we fetch ourselves is good at once");
+        assert_eq!(node.shared(40, "y"), Verdict::Hard);
+        // Neither another node's answer nor our own to an earlier break will do.
+        node.read(vec![barrier(50, 40), answer(60, 50, body.clone(), 0)], Some(60));
+        assert_eq!(node.shared(60, "y"), Verdict::Hard);
+        assert_eq!(node.append().map(|append| (append.body, append.by.seqs)), Some((body.clone(), vec![1])));
+        node.read(vec![other(70, 60, "z"), answer(80, 70, body, 1), other(90, 80, "z")], Some(90));
+        assert_eq!(node.log.hard_floor(), PurgeId(80));
+        assert_eq!(node.shared(70, "y"), Verdict::Hard);
+        assert_eq!(node.shared(80, "y"), Verdict::Clean);
+        assert_eq!(node.append(), None);
+    }
 }
 
 #[test]
-fn rule_4_an_unreadable_record_is_a_gap() {
+fn rule_4_a_break_after_the_answer_in_the_same_read_counts() {
+    let mut node = Node::started();
+    node.read(vec![other(40, 30, "x")], Some(40));
+    node.append();
+    let effects = node.read(vec![answer(50, 40, Body::Mark, 1), other(70, 60, "x")], Some(70));
+    assert_eq!(effects, ["gap"]);
+    assert_eq!(node.shared(70, "y"), Verdict::Hard);
+    assert_eq!(node.append().map(|append| append.by.seqs), Some(vec![2]));
+}
+
+#[test]
+fn rule_4_the_mark_of_another_node_means_nothing() {
+    let mut node = Node::started();
+    let mark = record(30, 20, Stamp { node: 1, seqs: vec![1] }, Body::Mark);
+    assert!(node.read(vec![mark], Some(30)).is_empty());
+    assert_eq!(node.shared(20, "y"), Verdict::Clean);
+    assert_eq!(node.shared(30, "y"), Verdict::Clean);
+}
+
+#[test]
+fn rule_5_an_unreadable_record_is_a_gap_on_the_same_branch() {
     let mut node = Node::started();
     let unreadable = record(30, 20, Stamp::default(), Body::Unreadable);
     assert_eq!(node.read(vec![unreadable, other(40, 30, "x")], Some(40)), ["unreadable"]);
@@ -197,14 +247,14 @@ fn rule_4_an_unreadable_record_is_a_gap() {
 }
 
 #[test]
-fn rule_5_an_empty_log_begins_with_a_barrier() {
+fn rule_6_an_empty_log_begins_with_a_barrier() {
     let mut node = Node::new();
     assert_eq!(node.read(Vec::new(), None), [""; 0]);
     assert_eq!(node.follower.position(), None);
     assert_eq!(node.read(Vec::new(), Some(0)), ["empty"]);
     assert_eq!(node.append().map(|append| append.body), Some(Body::Barrier));
     assert_eq!(node.shared(0, "y"), Verdict::Hard);
-    assert_eq!(node.read(vec![barrier(10, 0)], Some(10)), ["barrier"]);
+    assert_eq!(node.read(vec![answer(10, 0, Body::Barrier, 1)], Some(10)), ["barrier"]);
     assert_eq!(node.shared(10, "y"), Verdict::Clean);
 }
 
@@ -222,7 +272,7 @@ fn a_node_that_starts_knows_nothing_of_what_was_before_the_first_retained_record
 }
 
 #[test]
-fn rule_6_a_purge_waits_until_it_is_read_back() {
+fn rule_7_a_purge_waits_until_it_is_read_back() {
     let mut node = Node::started();
     assert_eq!(node.purge("a").at, At::Pending(1));
     assert_eq!(node.shared(20, "a"), Verdict::Hard);
@@ -237,40 +287,36 @@ fn rule_6_a_purge_waits_until_it_is_read_back() {
 }
 
 #[test]
-fn rule_6_what_the_store_took_and_lost_without_a_trace_is_sent_again() {
+fn rule_7_what_the_store_took_and_lost_without_a_trace_is_sent_again() {
     let mut node = Node::started();
     node.purge("a");
-    assert_eq!(node.append_all(), [vec![1]]);
+    assert_eq!(node.append_all(), ["purge [1]"]);
     node.read(Vec::new(), Some(20));
     assert_eq!(node.append(), None, "the answer may have crossed the append");
     node.read(Vec::new(), Some(20));
-    assert_eq!(node.append_all(), [vec![1]]);
+    assert_eq!(node.append_all(), ["purge [1]"]);
 }
 
 #[test]
-fn rule_6_after_a_gap_what_was_not_read_back_is_sent_again() {
+fn rule_7_after_a_gap_what_was_not_read_back_is_sent_again() {
     let mut node = Node::started();
     node.purge("a");
-    assert_eq!(node.append_all(), [vec![1]]);
+    assert_eq!(node.append_all(), ["purge [1]"]);
     node.read(Vec::new(), Some(90));
-    assert_eq!((node.append_all(), node.log.pending()), (vec![vec![1]], 1));
+    assert_eq!(node.append_all(), ["purge [1]", "mark [1]"]);
+    assert_eq!(node.log.pending(), 1);
 }
 
 #[test]
-fn rule_7_synced_counts_from_when_the_proof_was_sent_for() {
+fn rule_8_synced_counts_from_the_proof() {
     let mut node = Node::new();
     assert!(!node.log.is_synced(Mono(0)));
     node.read(vec![barrier(10, 0)], None);
     assert!(!node.log.is_synced(Mono(500)), "nobody said that this was the tail");
     node.read(vec![other(20, 10, "x")], Some(30));
     assert!(!node.log.is_synced(Mono(500)), "there is more");
-    let untrusted = Read {
-        records: vec![other(30, 20, "x")],
-        tail: Some(PurgeId(30)),
-        sent_at: Mono(500),
-        trusted: false,
-    };
-    node.follower.on_read(untrusted).iter().for_each(|effect| effect.perform(&node.log));
+    let unproven = Read { records: vec![other(30, 20, "x")], tail: Some(PurgeId(30)), proven_at: None };
+    node.follower.on_read(unproven).iter().for_each(|effect| effect.perform(&node.log));
     assert!(!node.log.is_synced(Mono(500)), "a master that nobody follows proves nothing");
     node.read(Vec::new(), Some(30));
     assert!(node.log.is_synced(Mono(1499)));
@@ -294,7 +340,7 @@ fn too_many_waiting_purges_become_one_of_everything_in_the_strictest_mode() {
     assert_eq!((node.follower.waiting(), node.log.pending()), (2, 2));
     node.follower.appended(&sent);
     let folded = node.append().unwrap();
-    assert_eq!(folded.seqs, [4]);
+    assert_eq!(folded.by.seqs, [4]);
     let Body::Purge(purge) = folded.body else { panic!("not a purge") };
     assert_eq!((purge.mode, purge.selectors.as_slice()), (Mode::Invalidate, &[Selector::Everything][..]));
     let landed = record(30, 20, Stamp { node: 7, seqs: vec![4] }, Body::Purge(purge));
@@ -315,11 +361,42 @@ fn rfc9111_4_4_writes_that_wait_leave_in_one_record_and_duplicates_not_at_all() 
     node.purge("between");
     assert_eq!(write(&mut node, 2, None), "applied");
     let record = node.append().unwrap();
-    assert_eq!(record.seqs, [1, 3]);
+    assert_eq!(record.by.seqs, [1, 3]);
     let Body::Purge(purge) = &record.body else { panic!("not a purge") };
     assert_eq!((purge.mode, purge.selectors.as_slice()), (Mode::Invalidate, &[url(1), url(2)][..]));
-    // Once it has left, another node may fill after it: not a duplicate any more.
+    // Once it has left, another node may fill after it: not a duplicate any more, even if it came to nothing, for all
+    // anybody knows.
+    node.follower.append_failed(&record);
     assert_eq!(write(&mut node, 1, Some(born)), "applied");
-    assert_eq!(node.append().map(|append| append.seqs), Some(vec![2]));
-    assert_eq!(node.append().map(|append| append.seqs), Some(vec![4]));
+    assert_eq!(node.append().map(|append| append.by.seqs), Some(vec![1, 3, 4]));
+    assert_eq!(node.append().map(|append| append.by.seqs), Some(vec![2]));
+}
+
+#[test]
+fn writes_are_folded_by_themselves_and_never_push_out_what_was_purged_on_request() {
+    let mut node = Node::with(OutboxLimits { purges: 2, recent: 2, ..OutboxLimits::default() });
+    node.read(vec![barrier(10, 0)], Some(10));
+    node.purge("a");
+    let write = |node: &mut Node, n: u64| {
+        let url = Selector::url(&format!("http://e/{n}")).unwrap();
+        node.follower.write(&node.log, vec![(url, None)], NOW)
+    };
+    (0..9).for_each(|n| assert_eq!(write(&mut node, n).as_str(), "applied"));
+    assert_eq!(node.shared(10, "unrelated"), Verdict::MustValidate);
+    assert!(node.follower.waiting() <= 3);
+    let first = node.append().unwrap();
+    assert_eq!((first.by.seqs.as_slice(), node.log.recent(9).len()), (&[1][..], 1));
+    let second = node.append().unwrap();
+    let mut records = vec![record(20, 10, first.by, first.body), record(30, 20, second.by, second.body)];
+    for n in 0..5 {
+        write(&mut node, n);
+        let next = node.append().unwrap();
+        records.push(record(40 + 10 * n, 30 + 10 * n, next.by, next.body));
+    }
+    node.read(records, Some(80));
+    assert_eq!((node.follower.waiting(), node.log.pending()), (0, 0));
+    // After a fork all of what is kept goes out again: the purge, the last two writes, the barrier.
+    node.read(Vec::new(), Some(70));
+    let again = node.append_all();
+    assert_eq!((again.len(), again[0].as_str(), again[2].as_str()), (3, "purge [1]", "barrier [1]"));
 }

@@ -1,5 +1,5 @@
 //! Following the common log of a fleet, as a pure state machine. The wiring to the store feeds it what it reads and
-//! carries out what it says; all judgement is here, and all of it is driven by the model in `tests/purge_model.rs`.
+//! carries out what it says; all judgement is here, and all of it is driven by the model in `tests/purge_model`.
 //!
 //! # The log
 //! One stream. An append is one step in the store: read the last id, add a record with that id as its `prev`, under an
@@ -14,12 +14,16 @@
 //!    Everything born up to both positions is a miss; go on from what was read; append our own recent purges again, then a
 //!    **barrier** with an id beyond both branches. Every reader of a barrier, at its start too, makes everything born
 //!    before it a miss.
-//! 4. A record that can't be read is a gap.
-//! 5. A log without any record begins with a barrier, so that no entry is ever born at zero.
-//! 6. The position moves only by reading. A purge of this node acts here at once, as pending, until it is read back;
+//! 4. After a gap or a fork, nothing is trusted until a record that we appended **after we noticed** is read back: the
+//!    barrier, or after a gap a **mark**, which means nothing to others. What we have applied may be on another branch, and
+//!    no comparison of ids tells whether an entry of this branch was filled before or after it; an entry born at our own
+//!    mark was. What this node itself fetches in the meantime is good.
+//! 5. A record that can't be read is a gap, but for rule 4: its `prev` shows that we are on the same branch.
+//! 6. A log without any record begins with a barrier, so that no entry is ever born at zero.
+//! 7. The position moves only by reading. A purge of this node acts here at once, as pending, until it is read back;
 //!    whatever is doubtful about its way into the log (time-outs, gaps, forks) makes it be appended again.
-//! 7. A read that proves that we are at the tail, answered by a master whose word counts, extends the time until which
-//!    this node is synced, counted from when the request was **sent**.
+//! 8. A read that proves that we are at the tail extends the time until which this node is synced, counted from when the
+//!    request was **sent**, or from the last sign that the answering master was still the one ([`Read::proven_at`]).
 
 pub mod codec;
 mod follower;
@@ -37,16 +41,21 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     Purge(Arc<Purge>),
+    /// The log forked before this; its id is beyond both branches.
     Barrier,
+    /// A node looks for the end of the log.
+    Mark,
     /// Of a later version, or broken.
     Unreadable,
 }
 
-/// Who appended a record, and which of its pending purges it carries.
+/// Who appended a record, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// Random per process: a node that was restarted has nothing pending.
     pub node: u64,
+    /// The pending purges of the node that a purge record carries; of a barrier or mark, the number of the break it
+    /// answers.
     pub seqs: Vec<u64>,
 }
 
@@ -68,10 +77,11 @@ pub struct Read {
     /// The stream's last id, from the **same** step as the records (`ZERO` for a stream that isn't there); `None` if
     /// the answer doesn't say, as from a blocking read.
     pub tail: Option<PurgeId>,
-    /// When the request left, on this node's clock.
-    pub sent_at: Mono,
-    /// The answer is from a master which, if it has replicas, was acknowledged by one within `max_unsynced`.
-    pub trusted: bool,
+    /// Since when the answer proves that `tail` is the tail: when the request **left**, on this node's clock, or, of a
+    /// master with replicas, when one of them last acknowledged it, if that is earlier. A master that was cut off and
+    /// replaced goes on answering, but the replica that replaced it has stopped acknowledging by then. `None` if the
+    /// answer is not from a master.
+    pub proven_at: Option<Mono>,
 }
 
 /// What to do, in this order.

@@ -1,20 +1,21 @@
-//! What this node still has to append: its purges, and barriers. Nothing leaves before it was read back from the log,
+//! What this node still has to append: its purges, and the answer to a gap or fork. Nothing leaves before it was read back from the log,
 //! and what is doubtful is sent again; a purge that is applied twice does no harm.
 
-use super::Body;
+use super::{Body, Stamp};
 use crate::purge::log::written;
 use crate::purge::{Cause, Mode, Purge, PurgeId, Selector};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// When the store is away for long, what waits is folded into one purge of everything. Never dropped.
+/// When the store is away for long, what waits is folded into one purge of everything. Never dropped. Purges on
+/// request and invalidations by unsafe methods have these limits each, so that neither is folded because of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLimits {
     /// Purges that wait.
     pub purges: usize,
-    /// Their selectors, and those of the recent purges, together.
+    /// Selectors of the purges that wait; and of those that are kept for a fork.
     pub selectors: usize,
-    /// Purges of this node that are appended again after a fork.
+    /// Purges of this node that are kept, to be appended again after a fork.
     pub recent: usize,
     /// Invalidations by unsafe methods that go out in one record: what waits while an append is on its way leaves
     /// with the next, so that the round trip to the store bounds their rate.
@@ -23,15 +24,14 @@ pub struct OutboxLimits {
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        Self { purges: 10_000, selectors: 100_000, recent: 1_000, writes_per_record: 1_000 }
+        Self { purges: 10_000, selectors: 100_000, recent: 1_000, writes_per_record: 500 }
     }
 }
 
 /// One record to append: the store gives it the id [`PurgeId::appended`]`(last, above, …)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
-    /// Which purges of this node it carries; none for a barrier.
-    pub seqs: Vec<u64>,
+    pub by: Stamp,
     pub body: Body,
     /// The id must be beyond this one.
     pub above: PurgeId,
@@ -53,25 +53,59 @@ struct Item {
     seq: u64,
     purge: Arc<Purge>,
     state: State,
+    /// Has left once. A copy may be in the log already although nobody said so, and will then settle this purge.
+    tried: bool,
 }
 
+impl Item {
+    fn new(seq: u64, purge: Arc<Purge>) -> Self {
+        Self { seq, purge, state: State::Queued, tried: false }
+    }
+}
+
+/// The answer to the last break of the log: a barrier after a fork, else a mark.
 #[derive(Clone, Copy, Debug)]
-struct Barrier {
+struct Answer {
+    number: u64,
+    barrier: bool,
     above: PurgeId,
     state: State,
 }
 
 #[derive(Debug)]
 pub(super) struct Outbox {
+    node: u64,
     limits: OutboxLimits,
     items: VecDeque<Item>,
+    /// Counts gaps and forks.
+    breaks: u64,
+    answer: Option<Answer>,
+    /// Items in front of the answer: it leaves when none of them is queued.
+    before_answer: usize,
+    recent: Recent,
+    recent_writes: Recent,
+}
+
+/// The last purges of this node that were read back.
+#[derive(Debug, Default)]
+struct Recent {
+    purges: VecDeque<(u64, Arc<Purge>)>,
     selectors: usize,
-    /// Leaves when nothing is queued that was there before it.
-    barrier: Option<Barrier>,
-    /// Items in front of the barrier.
-    before_barrier: usize,
-    recent: VecDeque<(u64, Arc<Purge>)>,
-    recent_selectors: usize,
+}
+
+impl Recent {
+    fn push(&mut self, seq: u64, purge: Arc<Purge>, limits: &OutboxLimits) {
+        self.selectors += purge.size();
+        self.purges.push_back((seq, purge));
+        while self.purges.len() > limits.recent || self.selectors > limits.selectors {
+            let Some((_, oldest)) = self.purges.pop_front() else { break };
+            self.selectors -= oldest.size();
+        }
+    }
+
+    fn take(&mut self) -> VecDeque<(u64, Arc<Purge>)> {
+        std::mem::take(self).purges
+    }
 }
 
 /// Purges that were folded into one.
@@ -82,15 +116,16 @@ pub(super) struct Folded {
 }
 
 impl Outbox {
-    pub fn new(limits: OutboxLimits) -> Self {
+    pub fn new(node: u64, limits: OutboxLimits) -> Self {
         Self {
+            node,
             limits,
             items: VecDeque::new(),
-            selectors: 0,
-            barrier: None,
-            before_barrier: 0,
-            recent: VecDeque::new(),
-            recent_selectors: 0,
+            breaks: 0,
+            answer: None,
+            before_answer: 0,
+            recent: Recent::default(),
+            recent_writes: Recent::default(),
         }
     }
 
@@ -101,45 +136,60 @@ impl Outbox {
 
     /// Queues a purge. If that is too much, says what became one purge of everything, in the strictest mode among them.
     pub fn push(&mut self, seq: u64, purge: Arc<Purge>) -> Option<Folded> {
-        self.selectors += purge.size();
-        self.items.push_back(Item { seq, purge, state: State::Queued });
-        let over = self.items.len() > self.limits.purges || self.selectors > self.limits.selectors;
-        over.then(|| self.fold(seq)).flatten()
+        let cause = purge.cause;
+        self.items.push_back(Item::new(seq, purge));
+        let share = self.items.iter().filter(|item| item.purge.cause == cause);
+        let (purges, selectors) =
+            share.fold((0, 0), |(count, size), item| (count + 1, size + item.purge.size()));
+        let over = purges > self.limits.purges || selectors > self.limits.selectors;
+        over.then(|| self.fold(seq, cause)).flatten()
     }
 
-    fn fold(&mut self, into: u64) -> Option<Folded> {
-        let (queued, kept): (VecDeque<_>, _) =
-            self.items.drain(..).partition(|item| item.state == State::Queued);
-        self.items = kept;
-        let mode = queued.iter().map(|item: &Item| item.purge.mode).max()?;
-        let seqs = queued.iter().map(|item| item.seq).collect();
-        let purge = Arc::new(Purge { who: "folded".to_owned(), ..Purge::everything(mode) });
-        self.items.push_back(Item { seq: into, purge: Arc::clone(&purge), state: State::Queued });
-        self.before_barrier = self.before_barrier.min(self.items.len());
-        self.count();
+    fn fold(&mut self, into: u64, cause: Cause) -> Option<Folded> {
+        let mut seqs = Vec::new();
+        let mut strictest = None;
+        self.keep(|item| {
+            let folded = item.state == State::Queued && item.purge.cause == cause;
+            if folded {
+                seqs.push(item.seq);
+                strictest = strictest.max(Some(item.purge.mode));
+            }
+            !folded
+        });
+        let purge = Arc::new(Purge { who: "folded".to_owned(), cause, ..Purge::everything(strictest?) });
+        self.items.push_back(Item::new(into, Arc::clone(&purge)));
         Some(Folded { seqs, into, purge })
     }
 
-    /// Whether an invalidation of this selector waits and has not left yet, so that its record will stand after every
-    /// fill that has begun anywhere by now.
+    /// Keeps some of the items, and in mind which of them were there before the answer.
+    fn keep(&mut self, mut keep: impl FnMut(&Item) -> bool) {
+        let (mut at, mut kept_before) = (0, 0);
+        let before_answer = self.before_answer;
+        self.items.retain(|item| {
+            let kept = keep(item);
+            kept_before += usize::from(kept && at < before_answer);
+            at += 1;
+            kept
+        });
+        self.before_answer = kept_before;
+    }
+
+    /// Whether an invalidation of this selector waits and has never left, so that its record will stand after every fill
+    /// that has begun anywhere by now.
     pub fn holds_unsent(&self, selector: &Selector) -> bool {
         self.items.iter().any(|item| {
-            item.state == State::Queued
-                && item.purge.mode >= Mode::Invalidate
-                && item.purge.selectors.contains(selector)
+            !item.tried && item.purge.mode >= Mode::Invalidate && item.purge.selectors.contains(selector)
         })
     }
 
     /// The next record, which is on its way with that. The caller sends one at a time and reports what came of it.
     pub fn next(&mut self) -> Option<Append> {
-        let ahead = match self.barrier {
-            Some(Barrier { state: State::Queued, .. }) => self.before_barrier,
+        let ahead = match self.answer {
+            Some(Answer { state: State::Queued, .. }) => self.before_answer,
             _ => self.items.len(),
         };
         let Some(first) = self.items.iter().take(ahead).position(|item| item.state == State::Queued) else {
-            let barrier = self.barrier.as_mut().filter(|barrier| barrier.state == State::Queued)?;
-            barrier.state = State::Sent;
-            return Some(Append { seqs: Vec::new(), body: Body::Barrier, above: barrier.above });
+            return self.next_answer();
         };
         let mut seqs = Vec::new();
         let mut purges = Vec::new();
@@ -149,32 +199,43 @@ impl Outbox {
                 continue;
             }
             item.state = State::Sent;
+            item.tried = true;
             seqs.push(item.seq);
             purges.push(Arc::clone(&item.purge));
             if item.purge.cause == Cause::Request || seqs.len() >= self.limits.writes_per_record {
                 break;
             }
         }
-        Some(Append { seqs, body: Body::Purge(merge(purges)?), above: PurgeId::ZERO })
+        let by = Stamp { node: self.node, seqs };
+        Some(Append { by, body: Body::Purge(merge(&purges)), above: PurgeId::ZERO })
+    }
+
+    fn next_answer(&mut self) -> Option<Append> {
+        let answer = self.answer.as_mut().filter(|answer| answer.state == State::Queued)?;
+        answer.state = State::Sent;
+        let (above, body) = match answer.barrier {
+            true => (answer.above, Body::Barrier),
+            false => (PurgeId::ZERO, Body::Mark),
+        };
+        Some(Append { by: Stamp { node: self.node, seqs: vec![answer.number] }, body, above })
     }
 
     /// The store took it.
-    pub fn appended(&mut self, seqs: &[u64]) {
-        self.report(seqs, State::Taken);
+    pub fn appended(&mut self, append: &Append) {
+        self.report(append, State::Taken);
     }
 
     /// The store didn't take it, or nobody knows.
-    pub fn failed(&mut self, seqs: &[u64]) {
-        self.report(seqs, State::Queued);
+    pub fn failed(&mut self, append: &Append) {
+        self.report(append, State::Queued);
     }
 
-    fn report(&mut self, seqs: &[u64], state: State) {
-        let sent = |of: &State| *of == State::Sent;
-        if seqs.is_empty() {
-            self.barrier.iter_mut().filter(|b| sent(&b.state)).for_each(|b| b.state = state);
-        }
-        for item in self.items.iter_mut().filter(|item| sent(&item.state) && seqs.contains(&item.seq)) {
-            item.state = state;
+    fn report(&mut self, append: &Append, state: State) {
+        let concerns = |number: u64, of: State| of == State::Sent && append.by.seqs.contains(&number);
+        if matches!(append.body, Body::Purge(_)) {
+            self.items.iter_mut().filter(|i| concerns(i.seq, i.state)).for_each(|i| i.state = state);
+        } else {
+            self.answer.iter_mut().filter(|a| concerns(a.number, a.state)).for_each(|a| a.state = state);
         }
     }
 
@@ -183,30 +244,31 @@ impl Outbox {
         if seqs.is_empty() {
             return;
         }
-        let mut position = 0;
-        let mut left_in_front = 0;
-        let (before_barrier, recent) = (self.before_barrier, &mut self.recent);
-        self.items.retain(|item| {
-            let landed = seqs.contains(&item.seq);
-            if landed {
-                recent.push_back((item.seq, Arc::clone(&item.purge)));
-            } else if position < before_barrier {
-                left_in_front += 1;
+        let mut landed = Vec::new();
+        self.keep(|item| {
+            let done = seqs.contains(&item.seq);
+            if done {
+                landed.push((item.seq, Arc::clone(&item.purge)));
             }
-            position += 1;
-            !landed
+            !done
         });
-        self.before_barrier = left_in_front;
-        self.count();
-        while self.recent.len() > self.limits.recent || self.recent_selectors > self.limits.selectors {
-            self.recent.pop_front();
-            self.count();
+        for (seq, purge) in landed {
+            let recent = match purge.cause {
+                Cause::Request => &mut self.recent,
+                Cause::Write => &mut self.recent_writes,
+            };
+            recent.push(seq, purge, &self.limits);
         }
     }
 
-    /// A barrier was read: if it does what ours should do, ours isn't needed.
-    pub fn barrier_read(&mut self, id: PurgeId) {
-        self.barrier = self.barrier.filter(|barrier| barrier.above >= id);
+    /// A barrier or mark of this node was read back. Whether it answers the last break: then everything that happened
+    /// before we noticed it lies before this record.
+    pub fn answered(&mut self, numbers: &[u64]) -> bool {
+        let answered = self.answer.is_some_and(|answer| numbers.contains(&answer.number));
+        if answered {
+            self.answer = None;
+        }
+        answered
     }
 
     /// We are at the tail. What the store took and isn't there was lost with a master that nobody else followed: our log
@@ -218,39 +280,44 @@ impl Outbox {
             State::Queued | State::Sent => {}
         };
         self.items.iter_mut().for_each(|item| later(&mut item.state));
-        self.barrier.iter_mut().for_each(|barrier| later(&mut barrier.state));
+        self.answer.iter_mut().for_each(|answer| later(&mut answer.state));
     }
 
-    /// What the store has taken may be lost: send it again.
-    pub fn doubt(&mut self) {
+    /// Records are missing. What the store has taken may be among them: send it again, then a mark.
+    pub fn gap(&mut self) {
         self.items.iter_mut().for_each(|item| item.state = State::Queued);
-        self.barrier.iter_mut().for_each(|barrier| barrier.state = State::Queued);
+        self.broken(false, PurgeId::ZERO);
     }
 
     /// The log has forked: what we had appended may be on the other branch. Recent purges first, then what waits, then
     /// a barrier beyond `above`.
     pub fn fork(&mut self, above: PurgeId) {
-        self.doubt();
-        for (seq, purge) in self.recent.drain(..).rev() {
-            self.items.push_front(Item { seq, purge, state: State::Queued });
-        }
-        self.count();
-        let above = self.barrier.map_or(above, |barrier| barrier.above.max(above));
-        self.barrier = Some(Barrier { above, state: State::Queued });
-        self.before_barrier = self.items.len();
+        self.items.iter_mut().for_each(|item| item.state = State::Queued);
+        let recent = self.recent.take().into_iter().chain(self.recent_writes.take());
+        let mut again: VecDeque<Item> =
+            recent.map(|(seq, purge)| Item { tried: true, ..Item::new(seq, purge) }).collect();
+        again.append(&mut self.items);
+        self.items = again;
+        self.broken(true, above);
     }
 
-    fn count(&mut self) {
-        self.selectors = self.items.iter().map(|item| item.purge.size()).sum();
-        self.recent_selectors = self.recent.iter().map(|(_, purge)| purge.size()).sum();
+    fn broken(&mut self, barrier: bool, above: PurgeId) {
+        self.breaks = self.breaks.saturating_add(1);
+        let before = self.answer.take();
+        self.answer = Some(Answer {
+            number: self.breaks,
+            barrier: barrier || before.is_some_and(|answer| answer.barrier),
+            above: before.map_or(above, |answer| answer.above.max(above)),
+            state: State::Queued,
+        });
+        self.before_answer = self.items.len();
     }
 }
 
 /// Several invalidations by unsafe methods as one.
-fn merge(mut purges: Vec<Arc<Purge>>) -> Option<Arc<Purge>> {
-    if purges.len() == 1 {
-        return purges.pop();
+fn merge(purges: &[Arc<Purge>]) -> Arc<Purge> {
+    match purges {
+        [only] => Arc::clone(only),
+        _ => Arc::new(written(purges.iter().flat_map(|purge| purge.selectors.iter().cloned()).collect())),
     }
-    let selectors: Vec<Selector> = purges.iter().flat_map(|purge| purge.selectors.iter().cloned()).collect();
-    (!selectors.is_empty()).then(|| Arc::new(written(selectors)))
 }

@@ -451,6 +451,18 @@ fn rfc5861_the_origin_s_windows_and_where_it_sent_none_the_rule_s() {
 }
 
 #[test]
+fn rfc9111_4_2_4_what_never_had_a_lifetime_is_validated_before_use() {
+    let rule = Options { stale_while_revalidate: secs(3), stale_if_error: secs(4), ..Options::default() };
+    assert_eq!(stale(&[], &rule), (0, 4, false, false));
+    assert_eq!(stale(&[], &Options::default()), (0, 0, true, false));
+    assert_eq!(stale(&[("cdn-cache-control", "none")], &rule), (0, 4, false, false));
+    // What the origin itself allows it allows.
+    assert_eq!(stale(&[("cache-control", "stale-while-revalidate=1")], &rule), (1, 4, false, false));
+    // A lifetime of zero is one.
+    assert_eq!(stale(&[("cache-control", "max-age=0")], &rule), (3, 4, false, true));
+}
+
+#[test]
 fn rfc5861_4_a_stated_limit_holds_for_lost_connections_too() {
     let stated = [("cache-control", "max-age=60, stale-if-error=30")];
     assert!(!freshness(&stated, &Options::default()).stale.when_disconnected);

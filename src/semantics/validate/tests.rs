@@ -1,3 +1,5 @@
+//! Tables of [`super`]: a case is an input and what must come of it, named by paragraph.
+
 use super::*;
 use proptest::prelude::*;
 

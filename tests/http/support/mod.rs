@@ -1,12 +1,13 @@
 //! What the integration tests share: the whole product in this process on free ports, a scripted origin that
 //! answers when and how a test says, a plain client, and a clock that the test moves. Nothing here sleeps: tests
 //! wait for what happens.
-#![allow(dead_code)] // each test binary uses its own part
 
 use bytes::Bytes;
 use larder::app::{self, Running};
 use larder::clock::Clock;
+use larder::purge::{Mode, Purge, Selector};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +19,16 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Fails the test when `what` does not happen.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// Waits for something that has no event of its own, by letting everything else run.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    soon(what, async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 /// Larder in this process, in front of a scripted origin.
@@ -88,13 +99,147 @@ impl House {
         tokio::spawn(async move { request(to, method, path, headers, b"").await })
     }
 
-    /// A request whose origin's answer is `head` (without status line end) and `body`.
+    /// A GET that the origin is asked for, and answers with `answer` (see [`Asked::answer`]).
     pub async fn fetched(&mut self, path: &str, answer: &str) -> Reply {
+        self.exchange("GET", path, &[], answer).await.0
+    }
+
+    /// A request that the origin is asked for and answers with `answer`: the reply, and what the origin saw.
+    pub async fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        answer: &str,
+    ) -> (Reply, Seen) {
+        self.exchange_with_body(method, path, headers, b"", answer).await
+    }
+
+    pub async fn exchange_with_body(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        answer: &str,
+    ) -> (Reply, Seen) {
         let to = self.address();
-        let path = path.to_owned();
-        let reply = tokio::spawn(async move { request(to, "GET", &path, &[], b"").await });
-        self.origin.next().await.answer(answer).await;
-        soon("a reply", reply).await.unwrap()
+        let reply = request(to, method, path, headers, body);
+        let asked = async {
+            let asked = self.origin.next().await;
+            let seen = asked.seen.clone();
+            asked.answer(answer).await;
+            seen
+        };
+        soon("an exchange", async { tokio::join!(reply, asked) }).await
+    }
+
+    /// Sends a request and reads its answer in pieces.
+    pub async fn client(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Client {
+        Client::send(self.address(), method, path, headers).await
+    }
+
+    /// Clients that wait for another's fetch.
+    pub fn waiters(&self) -> usize {
+        self.running.engine().flights.waiters()
+    }
+
+    /// Waits until that many clients wait for another's fetch.
+    pub async fn waiting(&self, count: usize) {
+        until("waiting clients", || self.waiters() == count).await;
+    }
+
+    /// Waits until no fetch is in progress.
+    pub async fn settled(&self) {
+        until("the end of all fetches", || self.running.engine().flights.is_idle()).await;
+    }
+
+    /// Nothing has been sent to the origin that it was not asked about in this test: what was sent earlier would
+    /// arrive before this.
+    #[track_caller]
+    pub fn quiet(&mut self) -> impl Future<Output = ()> + '_ {
+        let caller = std::panic::Location::caller();
+        async move {
+            let fence = self.client("GET", "/fence", &[]).await;
+            let asked = self.origin.next().await;
+            assert_eq!(
+                asked.target, "/fence",
+                "the origin was asked for more, seen from {caller}: {:?}",
+                asked.seen
+            );
+            asked.answer("200 OK\nCache-Control: no-store").await;
+            fence.reply().await;
+        }
+    }
+
+    pub fn purge(&self, mode: Mode, selector: Selector) {
+        let purge = Arc::new(Purge::new(mode, vec![selector]));
+        self.running.engine().purges.apply_local(&purge, self.clock.now().wall);
+    }
+
+    pub fn purge_tag(&self, mode: Mode, tag: &str) {
+        self.purge(mode, Selector::tag(tag));
+    }
+
+    pub fn purge_url(&self, mode: Mode, path: &str) {
+        self.purge(mode, Selector::url(&format!("http://site.example{path}")).unwrap());
+    }
+
+    /// A page of the admin listener.
+    pub async fn admin(&self, path: &str) -> Reply {
+        let to = self.running.admin().expect("an admin listener");
+        let host = to.to_string();
+        soon("the admin listener", request(to, "GET", path, &[("Host", &host)], b"")).await
+    }
+
+    /// The value of one metric, written as `larder_requests_total{rule="all",outcome="hit"}`.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.admin("/metrics").await.text();
+        let line = text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+    }
+}
+
+/// A client that reads the answer as it comes.
+pub struct Client {
+    stream: TcpStream,
+    bytes: Vec<u8>,
+    head_only: bool,
+}
+
+impl Client {
+    pub async fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(&encode(method, path, headers, b"")).await.unwrap();
+        Self { stream, bytes: Vec::new(), head_only: method == "HEAD" }
+    }
+
+    /// Reads until what has come, head included, contains `text`.
+    pub async fn until(&mut self, text: &str) {
+        let found = |bytes: &[u8]| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+        soon(text, async {
+            while !found(&self.bytes) {
+                let n = self.stream.read_buf(&mut self.bytes).await.unwrap();
+                assert!(n > 0, "no `{text}` in {:?}", String::from_utf8_lossy(&self.bytes));
+            }
+        })
+        .await;
+    }
+
+    /// Reads at least `count` bytes more, fewer only at the end; returns how many have come in all.
+    pub async fn more(&mut self, count: usize) -> usize {
+        let goal = self.bytes.len() + count;
+        soon("more of an answer", async {
+            while self.bytes.len() < goal && self.stream.read_buf(&mut self.bytes).await.unwrap() > 0 {}
+        })
+        .await;
+        self.bytes.len()
+    }
+
+    /// The whole answer.
+    pub async fn reply(mut self) -> Reply {
+        let _ = soon("the rest of an answer", self.stream.read_to_end(&mut self.bytes)).await;
+        parse(&self.bytes, self.head_only)
     }
 }
 
@@ -104,6 +249,7 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    pub trailers: Vec<(String, String)>,
     /// The connection ended before the body's end.
     pub truncated: bool,
     /// Heads of 1xx responses before it.
@@ -148,6 +294,14 @@ pub async fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Reply {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(&encode(method, path, headers, body)).await.unwrap();
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    parse(&bytes, method == "HEAD")
+}
+
+fn encode(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\n");
     if !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("host")) {
         head += "Host: site.example\r\n";
@@ -158,13 +312,11 @@ pub async fn request(
     if !body.is_empty() {
         head += &format!("Content-Length: {}\r\n", body.len());
     }
-    head += "Connection: close\r\n\r\n";
-    let mut stream = TcpStream::connect(to).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(body).await.unwrap();
-    let mut bytes = Vec::new();
-    let _ = stream.read_to_end(&mut bytes).await;
-    parse(&bytes, method == "HEAD")
+    if !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("connection")) {
+        head += "Connection: close\r\n";
+    }
+    head += "\r\n";
+    [head.as_bytes(), body].concat()
 }
 
 /// Takes a response apart, 1xx before it included.
@@ -189,14 +341,16 @@ pub fn parse(mut bytes: &[u8], head_only: bool) -> Reply {
             bytes = rest;
             continue;
         }
-        let mut reply = Reply { status, headers, body: Bytes::new(), truncated: false, interim };
+        let mut reply =
+            Reply { status, headers, body: Bytes::new(), trailers: Vec::new(), truncated: false, interim };
         if head_only || status == 304 || status == 204 {
             return reply;
         }
         if reply.header("transfer-encoding").is_some() {
-            let (body, whole) = dechunk(rest);
+            let (body, trailers) = dechunk(rest);
             reply.body = body.into();
-            reply.truncated = !whole;
+            reply.truncated = trailers.is_none();
+            reply.trailers = trailers.unwrap_or_default();
         } else if let Some(expected) = reply.header("content-length").and_then(|l| l.parse::<usize>().ok()) {
             reply.truncated = rest.len() < expected;
             reply.body = Bytes::copy_from_slice(&rest[..expected.min(rest.len())]);
@@ -207,18 +361,22 @@ pub fn parse(mut bytes: &[u8], head_only: bool) -> Reply {
     }
 }
 
-fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
+/// The content, and the trailers if the end has come.
+fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, Option<Vec<(String, String)>>) {
     let mut out = Vec::new();
     loop {
-        let Some(line) = bytes.windows(2).position(|w| w == b"\r\n") else { return (out, false) };
+        let Some(line) = bytes.windows(2).position(|w| w == b"\r\n") else { return (out, None) };
         let size = usize::from_str_radix(std::str::from_utf8(&bytes[..line]).unwrap(), 16).unwrap();
         bytes = &bytes[line + 2..];
         if size == 0 {
-            return (out, true);
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let whole = text.ends_with("\r\n");
+            let field = |l: &str| l.split_once(':').map(|(n, v)| (n.to_owned(), v.trim().to_owned()));
+            return (out, whole.then(|| text.lines().filter_map(field).collect()));
         }
         if bytes.len() < size + 2 {
             out.extend_from_slice(&bytes[..size.min(bytes.len())]);
-            return (out, false);
+            return (out, None);
         }
         out.extend_from_slice(&bytes[..size]);
         bytes = &bytes[size + 2..];
@@ -234,12 +392,32 @@ pub struct Origin {
 /// One request at the origin, to be answered by the test. Dropped without an answer: the connection is closed.
 #[derive(Debug)]
 pub struct Asked {
-    pub method: String,
-    pub target: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub seen: Seen,
     stream: TcpStream,
     back: mpsc::Sender<TcpStream>,
+}
+
+/// A request as the origin saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: String,
+    pub target: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+impl std::ops::Deref for Asked {
+    type Target = Seen;
+    fn deref(&self) -> &Seen {
+        &self.seen
+    }
 }
 
 impl Origin {
@@ -297,7 +475,7 @@ async fn read_request(mut stream: TcpStream, back: mpsc::Sender<TcpStream>) -> O
                 let n = stream.read(&mut chunk).await.ok().filter(|n| *n > 0)?;
                 body.extend_from_slice(&chunk[..n]);
             }
-            return Some(Asked { method, target, headers, body, stream, back });
+            return Some(Asked { seen: Seen { method, target, headers, body }, stream, back });
         }
         let n = stream.read(&mut chunk).await.ok().filter(|n| *n > 0)?;
         bytes.extend_from_slice(&chunk[..n]);
@@ -305,10 +483,6 @@ async fn read_request(mut stream: TcpStream, back: mpsc::Sender<TcpStream>) -> O
 }
 
 impl Asked {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-    }
-
     /// Answers with a status, header lines and a body, written as in a test: lines end with `\n`; an empty line
     /// ends the head; what follows is the body, with its `Content-Length` added unless the head frames it.
     pub async fn answer(mut self, text: &str) {
@@ -317,11 +491,8 @@ impl Asked {
         let lower = head.to_ascii_lowercase();
         let bodyless = lower.starts_with("304") || lower.starts_with("204");
         let framed = lower.contains("content-length:") || lower.contains("transfer-encoding:");
-        let length = if framed || bodyless {
-            String::new()
-        } else {
-            format!("Content-Length: {}\r\n", body.len())
-        };
+        let length =
+            if framed || bodyless { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         self.write(format!("HTTP/1.1 {head}\r\n{length}\r\n{body}").as_bytes()).await;
         self.done().await;
     }
@@ -330,6 +501,39 @@ impl Asked {
     pub async fn write(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
         let _ = self.stream.flush().await;
+    }
+
+    /// Writes one chunk of a chunked body; an empty one ends it.
+    pub async fn chunk(&mut self, bytes: &[u8]) {
+        let framed = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+        self.write(&framed).await;
+    }
+
+    /// Writes until the other side takes no more: how much it took. Something that reads is given the chance to.
+    pub async fn flood(&mut self, most: usize) -> usize {
+        let block = vec![b'x'; 64 * 1024];
+        let mut written = 0;
+        // Turns of the whole process without a byte taken, after which nobody is reading.
+        let mut idle = 0;
+        while idle < 2000 && written < most {
+            match self.stream.try_write(&block[..block.len().min(most - written)]) {
+                Ok(n) => {
+                    written += n;
+                    idle = 0;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => idle += 1,
+                Err(_) => return written,
+            }
+            tokio::task::yield_now().await;
+        }
+        written
+    }
+
+    /// The bytes that come on this connection (after an upgrade).
+    pub async fn read(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        soon("bytes from the proxy", self.stream.read_exact(&mut bytes)).await.unwrap();
+        bytes
     }
 
     /// The answer is over; the connection may carry another request.

@@ -1,0 +1,300 @@
+//! The loop of one connection. It owns the socket and the read buffer, reads heads, answers plain hits itself
+//! and gives everything else to hyper, one request at a time, after which it has the socket back.
+//!
+//! Time-outs: `header_read_timeout` from the first byte of a head to its end (408), and also for the
+//! first byte of a new connection; `idle_timeout` between requests (closed without a word: the client did
+//! nothing wrong). Both are one timer that is armed only when there is nothing to read.
+
+use super::diagnose::Fault;
+use super::drain::Drain;
+use super::fast;
+use super::framing::Framing;
+use super::head::{self, Head};
+use super::slow::{self, After, Plan, Shared};
+use super::target::Form;
+use super::timer::Wait;
+use super::wire::Wire;
+use crate::body::Chunks;
+use crate::front::handler::{Conn, FastRequest, Handler, Limits};
+use crate::front::refusal::Refusal;
+use bytes::{Buf, Bytes};
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+
+/// Header lines parsed on the stack; a higher limit needs a heap.
+const SLOTS: usize = 100;
+/// What a connection keeps allocated for heads of answers.
+const KEEP: usize = 4096;
+
+/// Serves HTTP/1 on `io` until it ends. `already_read`: bytes that somebody had to look at first. Never fails:
+/// whatever goes wrong ends the connection. Must run within a tokio runtime with time.
+///
+/// When `drain` becomes true, the connection is closed as soon as it is idle, and an answer that has not begun
+/// says `Connection: close`.
+pub async fn serve<IO, H>(
+    io: IO,
+    already_read: Bytes,
+    conn: Arc<Conn>,
+    handler: Arc<H>,
+    limits: Arc<Limits>,
+    drain: watch::Receiver<bool>,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let wire = Wire::new(io, &already_read, limits.write_stall_timeout);
+    drop(already_read);
+    let connection = Connection {
+        wire,
+        shared: Shared { conn, handler, limits },
+        drain: Drain::new(drain),
+        answer: Vec::new(),
+        seen: 0,
+        skipped_line: false,
+        is_head: false,
+        served: false,
+    };
+    connection.run().await;
+}
+
+struct Connection<IO, H> {
+    wire: Wire<IO>,
+    shared: Shared<H>,
+    drain: Drain,
+    /// The head of a fast answer. Kept for its allocation.
+    answer: Vec<u8>,
+    /// Bytes of an incomplete head that have been looked at.
+    seen: usize,
+    /// An empty line before the request line has been skipped.
+    skipped_line: bool,
+    /// The current request is HEAD, as far as can be told: then a refusal has no body either.
+    is_head: bool,
+    /// A request has been answered on this connection.
+    served: bool,
+}
+
+/// What the buffered bytes ask for.
+enum Step<R> {
+    /// More bytes.
+    Read,
+    /// A fast answer, whose head is in `answer`.
+    Answer {
+        body: Option<Chunks>,
+        record: R,
+        close: bool,
+    },
+    Slow(Plan),
+    Upgrade,
+    Refuse(Refusal),
+}
+
+/// What came of waiting for bytes.
+enum Came {
+    Bytes,
+    /// Closed, broken, idle for too long, or draining.
+    Nothing,
+    TooLate,
+}
+
+impl<IO, H> Connection<IO, H>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    async fn run(mut self) {
+        loop {
+            let after = match self.step() {
+                Step::Read => match std::future::poll_fn(|cx| self.poll_more(cx)).await {
+                    Came::Bytes => continue,
+                    Came::Nothing => After::Close,
+                    Came::TooLate => After::Refuse(Refusal::HeaderTimeout),
+                },
+                Step::Answer { body, record, close } => self.answer(body, record, close).await,
+                // Boxed, like all that is not the hit path: an idle connection's task stays small.
+                Step::Slow(plan) => {
+                    let exchange = slow::exchange(&mut self.wire, &plan, &self.shared, &mut self.drain);
+                    Box::pin(exchange).await
+                }
+                Step::Upgrade => return Box::pin(slow::upgrade(self.wire, &self.shared)).await,
+                Step::Refuse(refusal) => After::Refuse(refusal),
+            };
+            match after {
+                After::Next if !self.drain.is_on() => self.next_message(),
+                After::Next | After::Close => return Box::pin(self.wire.linger()).await,
+                After::Refuse(refusal) => return Box::pin(self.refuse(refusal)).await,
+                After::Abort => return,
+            }
+        }
+    }
+
+    const fn next_message(&mut self) {
+        self.seen = 0;
+        self.skipped_line = false;
+        self.served = true;
+    }
+
+    /// Looks at what has been read. Not async, so that the parsed lines live on the stack only.
+    fn step(&mut self) -> Step<H::Record> {
+        // RFC 9112 §2.2: one empty line before a request line is let pass.
+        if !self.skipped_line && self.wire.buf.starts_with(b"\r\n") {
+            self.wire.buf.advance(2);
+            self.skipped_line = true;
+            self.seen = 0;
+        }
+        self.is_head = self.wire.buf.starts_with(b"HEAD ");
+        if self.wire.buf.is_empty() || !head::worth_reading(&self.wire.buf, self.seen, &self.shared.limits) {
+            self.seen = self.wire.buf.len();
+            return Step::Read;
+        }
+        match self.read_head() {
+            Err(Fault::NewerMinor(at)) => {
+                // HTTP/1.2 and the like: 1.1 to us and to all after us (RFC 9110 §2.5).
+                match self.wire.buf.get_mut(at) {
+                    Some(minor) => *minor = b'1',
+                    None => return Step::Refuse(Refusal::Malformed),
+                }
+                self.read_head().unwrap_or(Step::Refuse(Refusal::Malformed))
+            }
+            Err(Fault::Refused(refusal)) => Step::Refuse(refusal),
+            Ok(step) => step,
+        }
+    }
+
+    fn read_head(&mut self) -> Result<Step<H::Record>, Fault> {
+        let lines = self.shared.limits.request_headers;
+        let mut stack = [const { MaybeUninit::uninit() }; SLOTS];
+        let mut heap = Vec::new();
+        let slots = if let Some(slots) = stack.get_mut(..lines) {
+            slots
+        } else {
+            heap.resize(lines, MaybeUninit::uninit());
+            &mut heap
+        };
+        let head = head::read(&self.wire.buf, slots, &self.shared.limits, self.shared.conn.tls)?;
+        let Some(head) = head else {
+            self.seen = self.wire.buf.len();
+            return Ok(Step::Read);
+        };
+        self.wire.timer.clear(Wait::Read);
+        let draining = self.drain.is_on();
+        self.answer.clear();
+        if let Some(step) = fast_answer(&head, &self.shared, draining, &mut self.answer) {
+            let len = head.len;
+            self.wire.buf.advance(len);
+            return Ok(step);
+        }
+        Ok(slow_step(&head, &self.shared.limits))
+    }
+
+    /// Waits for bytes, as long as it may.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        let between = self.wire.buf.is_empty();
+        if between {
+            self.wire.relax();
+        }
+        match self.wire.poll_fill(cx) {
+            Poll::Ready(Ok(1..)) => {
+                if between {
+                    self.wire.timer.clear(Wait::Read); // the head has its own time, from its first byte
+                }
+                Poll::Ready(Came::Bytes)
+            }
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Came::Nothing),
+            Poll::Pending => {
+                if between && self.drain.poll(cx).is_ready() {
+                    return Poll::Ready(Came::Nothing);
+                }
+                let limits = &self.shared.limits;
+                let idle = between && self.served;
+                let patience = if idle { limits.idle_timeout } else { limits.header_read_timeout };
+                let over = if between { Came::Nothing } else { Came::TooLate };
+                self.wire.timer.poll(cx, Wait::Read, patience).map(|()| over)
+            }
+        }
+    }
+
+    async fn answer(&mut self, body: Option<Chunks>, record: H::Record, close: bool) -> After {
+        let Shared { conn, handler, .. } = &self.shared;
+        let receipt = fast::Receipt::new(&**handler, conn, record);
+        let body = body.unwrap_or_else(|| Chunks::new(Arc::default()));
+        let sent = fast::send(&mut self.wire, &self.answer, body, receipt).await;
+        if self.answer.capacity() > KEEP {
+            self.answer = Vec::new();
+        }
+        match sent {
+            Ok(()) if close => After::Close,
+            Ok(()) => After::Next,
+            Err(_) => After::Abort,
+        }
+    }
+
+    /// Says why, and closes so that it can be read.
+    async fn refuse(mut self, refusal: Refusal) {
+        let mut answer = self.shared.handler.refused(refusal, &self.shared.conn);
+        if self.is_head
+            && let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n")
+        {
+            answer.truncate(end + 4); // RFC 9110 §9.3.2
+        }
+        let said: io::Result<()> = async {
+            self.wire.write_all(&answer).await?;
+            self.wire.flush().await
+        }
+        .await;
+        if said.is_ok() {
+            self.wire.linger().await;
+        }
+    }
+}
+
+/// Asks the handler, if this request is one for the fast lane.
+fn fast_answer<H: Handler>(
+    head: &Head<'_, '_>,
+    shared: &Shared<H>,
+    draining: bool,
+    out: &mut Vec<u8>,
+) -> Option<Step<H::Record>> {
+    let is_head = head.method == "HEAD";
+    let plain = !head.http10 && head.form == Form::Origin && head.fields.plain();
+    if !plain || !(is_head || head.method == "GET") {
+        return None;
+    }
+    let request = FastRequest {
+        head: is_head,
+        target: head.target.as_bytes(),
+        host: head.fields.host?,
+        headers: head.headers,
+    };
+    let answer = shared.handler.fast(&request, &shared.conn, out)?;
+    let close = head.fields.close || draining;
+    if close && out.ends_with(b"\r\n\r\n") {
+        out.truncate(out.len() - 2);
+        out.extend_from_slice(b"connection: close\r\n\r\n");
+    }
+    Some(Step::Answer { body: (!is_head).then_some(answer.body), record: answer.record, close })
+}
+
+/// The way of a request that the fast lane does not take.
+fn slow_step<R>(head: &Head<'_, '_>, limits: &Limits) -> Step<R> {
+    let framing = head.fields.framing;
+    if let Framing::Length(length) = framing
+        && length > limits.request_body
+    {
+        return Step::Refuse(Refusal::BodyTooLarge);
+    }
+    // HTTP/1.0 can't upgrade (RFC 9110 §7.8), and beside a body we don't.
+    let bodiless = matches!(framing, Framing::None | Framing::Length(0));
+    if head.fields.upgrade() && !head.http10 && bodiless {
+        return Step::Upgrade;
+    }
+    Step::Slow(Plan {
+        head_len: head.len,
+        framing,
+        http10: head.http10,
+        expect: head.fields.expect && !head.http10 && !bodiless,
+    })
+}

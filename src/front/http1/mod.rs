@@ -1,0 +1,35 @@
+//! HTTP/1 connections: the strict head reader, the fast lane, and hyper behind a gate.
+//!
+//! One task per connection. [`connection`] owns the socket and loops: [`head`] reads a request head and is the
+//! only judge of it (ruling 26). A plain hit is answered at once, by the handler's bytes ([`fast`]). Anything
+//! else goes to hyper ([`slow`]), which gets that one request and nothing after it through the [`gate`], and
+//! gives the socket back: so a miss does not end the fast lane, and hyper never decides where a message ends.
+//!
+//! ```text
+//! socket ─ wire ─ head ─┬─ plain hit ──── Handler::fast ─── fast ──┐
+//!                       ├─ the rest ── gate ── hyper ── Handler::handle ─┤─ next request
+//!                       ├─ upgrade ───────── hyper ── Handler::handle     (to the end)
+//!                       └─ refused ───── Handler::refused                 (to the end)
+//! ```
+//!
+//! Both lanes give the same answers: a differential test sends the same bytes to a server whose handler
+//! answers fast and to one whose handler never does.
+
+mod connection;
+mod diagnose;
+mod drain;
+mod fast;
+mod fields;
+mod framing;
+mod gate;
+mod head;
+mod interim;
+mod slow;
+mod target;
+mod timer;
+mod wire;
+
+pub use connection::serve;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! performance.md, "what follows" 2: the fast lane is provably a subset. The same bytes go to a handler that
+//! answers fast and to one that never does; the answers must not differ in anything but the order of fields.
+
+use super::support::*;
+use crate::front::handler::Limits;
+use proptest::prelude::*;
+use std::sync::atomic::Ordering;
+
+async fn both(input: &str, pipe: usize) -> (Vec<u8>, Vec<u8>, usize) {
+    let (fast, slow) = (Script::new(true), Script::new(false));
+    let a = connect_with(&fast, Limits::default(), pipe).talk(input).await;
+    let b = connect_with(&slow, Limits::default(), pipe).talk(input).await;
+    assert_eq!(fast.refused(), slow.refused(), "{input:?}");
+    assert_eq!(slow.seen.fast.load(Ordering::SeqCst), 0);
+    (a, b, fast.seen.fast.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn nine_mixed_requests() {
+    use super::conversation::{METHODS, NINE};
+    for pipe in [64 * 1024, 1] {
+        let (a, b, hits) = both(NINE, pipe).await;
+        assert_eq!(replies(&a, &METHODS), replies(&b, &METHODS));
+        assert_eq!(hits, 4);
+    }
+}
+
+/// A request, the method and whether the fast lane is meant to take it.
+fn request() -> impl Strategy<Value = (String, &'static str)> {
+    let method = prop_oneof![4 => Just("GET"), 1 => Just("HEAD"), 1 => Just("POST"), 1 => Just("PURGE")];
+    let path = prop_oneof![
+        Just("/hit/0"),
+        Just("/hit/7"),
+        Just("/hit/2500"),
+        Just("/miss"),
+        Just("/stream"),
+        Just("/echo"),
+        Just("/hints"),
+        Just("http://a/hit/7"),
+        Just("/hit/7?")
+    ];
+    let version = prop_oneof![6 => Just("HTTP/1.1"), 1 => Just("HTTP/1.0"), 1 => Just("HTTP/1.3")];
+    let line = prop_oneof![
+        Just("User-Agent: x"),
+        Just("Accept: */*"),
+        Just("Cookie: a=b"),
+        Just("Range: bytes=0-1"),
+        Just("If-None-Match: \"x\""),
+        Just("Cache-Control: no-cache"),
+        Just("Pragma: no-cache"),
+        Just("Authorization: x"),
+        Just("TE: trailers"),
+        Just("Connection: keep-alive"),
+        Just("Connection: close"),
+        Just("Connection: x-thing"),
+        Just("Expect: 100-continue"),
+        Just("Upgrade: x"),
+        Just("Accept-Encoding: gzip"),
+        Just("Host: b"),
+        Just("X:")
+    ];
+    let body = prop_oneof![
+        6 => Just(String::new()),
+        1 => Just("Content-Length: 0\r\n\r\n".to_owned()),
+        1 => Just("Content-Length: 3\r\n\r\nabc".to_owned()),
+        1 => Just("Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n".to_owned()),
+    ];
+    (method, path, version, proptest::collection::vec(line, 0..4), body).prop_map(
+        |(method, path, version, lines, body)| {
+            let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let body = if body.is_empty() { "\r\n".to_owned() } else { body };
+            (format!("{method} {path} {version}\r\nHost: a\r\n{lines}{body}"), method)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_requests_in_any_segments(
+        requests in proptest::collection::vec(request(), 1..6),
+        pipe in prop_oneof![Just(64 * 1024_usize), 1..200_usize],
+    ) {
+        let mut input: String = requests.iter().map(|(text, _)| &**text).collect();
+        input.push_str("GET /hit/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let methods: Vec<&str> = requests.iter().map(|(_, method)| *method).chain(["GET"]).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (a, b, _) = runtime.block_on(both(&input, pipe));
+        prop_assert_eq!(replies(&a, &methods), replies(&b, &methods));
+    }
+}

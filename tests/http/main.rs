@@ -1,0 +1,21 @@
+//! The whole product in one process, seen from outside: what a client gets, what the origin is asked, and when. One
+//! test binary, so that it is linked once.
+
+mod support;
+
+mod admin;
+mod caching;
+mod coalescing;
+mod invalidation;
+mod large;
+mod messages;
+mod purge_api;
+mod purge_races;
+mod ranges;
+mod reload;
+mod rules;
+mod stale;
+mod stale_errors;
+mod status;
+mod validation;
+mod variants;

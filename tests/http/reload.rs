@@ -1,0 +1,52 @@
+//! A new configuration in a running process (interface.md §1, SIGHUP).
+
+use crate::support::House;
+
+fn config(house: &House, rules: &str) -> larder::config::Config {
+    let yaml = format!(
+        "server: {{ listen: [{{ address: \"127.0.0.1:0\" }}] }}\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
+         log: {{ access: off }}\norigins: {{ app: {{ servers: [\"http://{}\"], retries: 0 }} }}\nrules:\n{rules}",
+        house.origin.address
+    );
+    let loaded = larder::config::parse("test.yaml", &yaml, std::path::Path::new("."), &|_| None);
+    loaded.unwrap_or_else(|report| panic!("{report}\n{yaml}")).config
+}
+
+#[tokio::test]
+async fn entries_stay_and_new_rules_hold() {
+    let mut house = House::new("").await;
+    house.fetched("/x", "200 OK\nCache-Control: max-age=60\n\nx").await;
+    let rules = "  - name: first\n    match: { path: /admin }\n    cache: bypass\n  - name: all\n    origin: app\n    ttl: 5m\n    response_headers: { set: { X-New: \"1\" } }\n";
+    assert_eq!(house.running.reload(config(&house, rules)).unwrap(), Vec::<&str>::new());
+    let hit = house.get("/x").await;
+    hit.assert_hit();
+    assert_eq!(hit.header("x-new"), Some("1"));
+    house.fetched("/y", "200 OK\nCache-Control: max-age=60\n\ny").await.assert_status("; stored; ttl=300");
+    house.fetched("/admin", "200 OK\n\n").await.assert_status("fwd=bypass");
+    assert!(house.metric("larder_requests_total{rule=\"first\",outcome=\"pass\"}").await >= 1.0);
+}
+
+#[tokio::test]
+async fn entries_of_rules_with_conditions_keep_to_their_conditions() {
+    let beta = "  - name: beta\n    match: { cookie: { beta: \"1\" } }\n    ttl: 60s\n";
+    let gamma = "  - name: gamma\n    match: { cookie: { gamma: \"1\" } }\n    ttl: 60s\n";
+    let all = "  - name: all\n    origin: app\n    ttl: 60s\n";
+    let mut house = House::with_rules(&format!("{all}{beta}"), "").await;
+    house.exchange("GET", "/x", &[("Cookie", "beta=1")], "200 OK\n\nbeta").await;
+    // Another rule now stands where that one stood.
+    house.running.reload(config(&house, &format!("{all}{gamma}{beta}"))).unwrap();
+    let (reply, _) = house.exchange("GET", "/x", &[("Cookie", "gamma=1")], "200 OK\n\ngamma").await;
+    assert_eq!(reply.text(), "gamma");
+    assert_eq!(house.send("GET", "/x", &[("Cookie", "beta=1")]).await.text(), "beta");
+}
+
+#[tokio::test]
+async fn requests_under_way_finish_under_the_old_rules() {
+    let mut house = House::new("ttl: 1m").await;
+    let client = house.client("GET", "/x", &[]).await;
+    let asked = house.origin.next().await;
+    house.running.reload(config(&house, "  - name: all\n    origin: app\n    ttl: 2m\n")).unwrap();
+    asked.answer("200 OK\n\nx").await;
+    client.reply().await.assert_status("; stored; ttl=60");
+    house.get("/x").await.assert_hit();
+}
