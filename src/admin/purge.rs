@@ -52,20 +52,26 @@ pub async fn purge(
 fn selectors(admin: &Admin, request: &PurgeRequest) -> Result<Vec<Selector>, Problem> {
     let site = admin.engine.site();
     let mut all: Vec<Selector> = request.tags.iter().map(|tag| Selector::tag(tag)).collect();
-    let bad = |list: &str, at: usize, why: BadUrl| Problem::new(format!("{list}[{at}]"), why.to_string());
     for (at, url) in request.urls.iter().enumerate() {
-        all.extend(site.purged_url(url).map_err(|why| bad("urls", at, why))?);
+        let wrong = |why| not("urls", at, "a URL with scheme and host", why);
+        all.extend(site.purged_url(url).map_err(wrong)?);
     }
     for (at, prefix) in request.prefixes.iter().enumerate() {
-        all.push(Selector::prefix(prefix).map_err(|why| bad("prefixes", at, why))?);
+        let wrong = |why| not("prefixes", at, "host/path", why);
+        all.push(Selector::prefix(prefix).map_err(wrong)?);
     }
     for (at, host) in request.hosts.iter().enumerate() {
-        all.push(Selector::host(host).map_err(|why| bad("hosts", at, why))?);
+        let wrong = |why| not("hosts", at, "a host, or host:port", why);
+        all.push(Selector::host(host).map_err(wrong)?);
     }
     if request.everything {
         all.push(Selector::Everything);
     }
     Ok(all)
+}
+
+fn not(list: &str, at: usize, expected: &str, why: BadUrl) -> Problem {
+    Problem::new(format!("{list}[{at}]"), format!("{expected} ({why})"))
 }
 
 fn refuse(wrong: &Problem) -> Response {

@@ -18,7 +18,6 @@ use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::site::{self, Engine, Site};
 use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
-use crate::purge::Born;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Forward, Member};
 use crate::semantics::reuse::Failure as Reach;
@@ -75,8 +74,6 @@ pub(super) struct Ask {
     pub body: Option<Bytes>,
     pub interim: InterimSender,
     pub raw: Option<Raw>,
-    /// Where the purge log stood when the request came.
-    pub arrived: Born,
 }
 
 impl Engine {
@@ -197,7 +194,6 @@ impl Ask {
             client_headers: incoming.headers,
             interim: incoming.interim,
             raw: incoming.raw,
-            arrived: engine.purges.cursor(),
             body,
             engine,
             site,
@@ -322,13 +318,6 @@ impl Ask {
         }
     }
 
-    /// The same for what a flight brought, now that all its selectors are known. It finishes for those who came before
-    /// the purge; who came later asks again. If there was a purge before this request came as well as one after, the log
-    /// knows only the later: then both count.
-    fn may_have(&self, flight: &Flight, meta: &Meta) -> bool {
-        self.arrived == flight.born || self.engine.untouched_meta(meta)
-    }
-
     /// From the store, as it is.
     fn serve(&self, held: &Held, stale: Option<StaleWhy>, refresh: bool, now: Now) -> Answered {
         let Some((entry, _)) = &held.entry else {
@@ -375,9 +364,6 @@ impl Ask {
         match stage {
             Stage::Pending => Waited::Again,
             Stage::Shared(shared) => {
-                if !self.may_have(flight, &shared.meta) {
-                    return Waited::Again;
-                }
                 if let Err(other) = self.fits(&shared.meta) {
                     return Waited::OtherVariant(other);
                 }
@@ -395,9 +381,6 @@ impl Ask {
                 Waited::Done(Box::new((Ok(response), outcome)))
             }
             Stage::Confirmed(entry, origin_time) => {
-                if !self.may_have(flight, &entry.meta) {
-                    return Waited::Again;
-                }
                 if let Err(other) = self.fits(&entry.meta) {
                     return Waited::OtherVariant(other);
                 }

@@ -38,9 +38,10 @@ impl Engine {
         let matched = self.memory.index().matched(&purge);
         self.purges.note_matched(applied.at, matched);
         self.count(&purge, held.saturating_sub(began));
+        let took = self.clock.elapsed().saturating_sub(began);
         // Counted first: what the sweeper takes away can't be counted any more.
         self.sweeper.add(&purge);
-        Purged { applied, matched, took: self.clock.elapsed().saturating_sub(began) }
+        Purged { applied, matched, took }
     }
 
     /// Each kind that the purge names counts once.

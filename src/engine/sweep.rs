@@ -95,6 +95,8 @@ impl Engine {
                 (None, purges) => {
                     self.sweeper.settled.send_replace(Settled { purges, freed });
                     self.sweeper.wake.notified().await;
+                    // The answer to who purged goes out first.
+                    tokio::time::sleep(REST).await;
                 }
             }
         }
@@ -131,5 +133,32 @@ impl Engine {
             }
         }
         (freed, last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::purge::Selector;
+
+    #[test]
+    fn only_what_is_purged_for_good_is_swept_and_a_flood_of_purges_is_one_sweep() {
+        let sweeper = Sweeper::default();
+        sweeper.add(&Purge::everything(Mode::Soft));
+        sweeper.add(&Purge::everything(Mode::Invalidate));
+        assert_eq!(sweeper.next(), (None, 2));
+        let tags = |from: usize, count: usize| {
+            let tags = (from..from + count).map(|n| Selector::tag(&n.to_string())).collect();
+            Purge::new(Mode::Hard, tags)
+        };
+        sweeper.add(&tags(0, 1));
+        assert!(matches!(sweeper.next(), (Some(Scope::Carrying(_)), 3)));
+        for n in 0..QUEUE {
+            sweeper.add(&tags(n, 1));
+        }
+        assert_eq!(sweeper.due.lock().unwrap().scopes.len(), QUEUE);
+        sweeper.add(&tags(QUEUE, 1));
+        assert_eq!(sweeper.next().0, Some(Scope::All));
+        assert_eq!(sweeper.next().0, None);
     }
 }

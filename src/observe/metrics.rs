@@ -228,6 +228,12 @@ impl Metrics {
             "Variants pushed out by max_variants",
             self.variants_dropped.clone(),
         );
+        self.register_levels();
+    }
+
+    /// What has no response to belong to.
+    fn register_levels(&mut self) {
+        let r = &mut self.registry;
         r.register("larder_inflight", "Fetches in progress that others may join", self.inflight.clone());
         r.register("larder_connections", "Open client connections", self.connections.clone());
         r.register(

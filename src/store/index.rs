@@ -257,7 +257,8 @@ pub fn possible_names(raw: &str) -> impl Iterator<Item = (&str, SelectorHash)> {
     raw.lines().flat_map(of_line).filter(|name| !name.is_empty()).map(|name| (name, SelectorHash::tag(name)))
 }
 
-/// A set of slots. Never empty in a map.
+/// A set of slots. Never empty in a map. Most have one member, so the others are boxed: 16 bytes for all.
+#[allow(clippy::box_collection)]
 #[derive(Debug)]
 enum Slots {
     One(Slot),

@@ -1,3 +1,5 @@
+//! The index against full scans of the store, and what purges count.
+
 use super::*;
 use crate::purge::{
     Born, Mode, Predicate, PredicateSpec, Purge, PurgeId, Selector, Selectors, extract_tags,
@@ -73,18 +75,12 @@ fn assert_index_is_what_a_scan_finds(memory: &Memory) {
     let mut places: HashMap<SelectorHash, HashSet<*const Entry>> = HashMap::new();
     let mut tags: HashMap<SelectorHash, HashSet<*const Entry>> = HashMap::new();
     for (_, entry) in &stored {
-        entry
-            .meta
-            .selectors
-            .url_and_host()
-            .iter()
-            .for_each(|h| drop(places.entry(*h).or_default().insert(Arc::as_ptr(entry))));
-        entry
-            .meta
-            .selectors
-            .explicit()
-            .iter()
-            .for_each(|h| drop(tags.entry(*h).or_default().insert(Arc::as_ptr(entry))));
+        for hash in entry.meta.selectors.url_and_host() {
+            places.entry(*hash).or_default().insert(Arc::as_ptr(entry));
+        }
+        for hash in entry.meta.selectors.explicit() {
+            tags.entry(*hash).or_default().insert(Arc::as_ptr(entry));
+        }
     }
     assert_eq!(index.len() as usize, stored.len());
     assert_eq!(memory.stats().entries.load(Ordering::Relaxed), index.len());

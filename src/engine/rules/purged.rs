@@ -68,32 +68,65 @@ impl RuleSet {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::rules::purged::PurgedUrl;
+    use super::*;
+    use crate::engine::rules::Rule;
+    use crate::engine::rules::conditions::Conditions;
+    use crate::engine::rules::glob::{Glob, PathGlob};
+    use crate::engine::rules::patch::{KeyPatch, Patch, Setting};
+    use std::sync::Arc;
 
-    /// The keyed queries of `/p?b=2&utm_x=1&a=1` under these rules.
-    fn queries(rules: &str) -> Vec<String> {
-        let yaml = format!("origins: {{ app: {{ servers: [\"http://127.0.0.1:1\"] }} }}\nrules:\n{rules}");
-        let loaded = crate::config::parse("t", &yaml, std::path::Path::new(""), &|_| None).unwrap();
+    fn rule(conditions: Conditions, query: Option<QueryKey>, sort: bool) -> Rule {
+        let key = KeyPatch {
+            query: query.map_or(Setting::Keep, Setting::To),
+            sort: if sort { Setting::To(true) } else { Setting::Keep },
+            ..KeyPatch::default()
+        };
+        Rule { conditions, patch: Patch { key, ..Patch::default() }, ..Rule::default() }
+    }
+
+    fn globs(glob: &str) -> Vec<Glob> {
+        vec![Glob::new(glob).unwrap()]
+    }
+
+    fn path(glob: &str) -> Conditions {
+        Conditions { paths: Some(vec![PathGlob::new(glob).unwrap()]), ..Conditions::default() }
+    }
+
+    /// The keyed queries of `/p?b=2&utm_x=1&a=1` under these rules; `-` for none.
+    fn queries(rules: Vec<Rule>) -> Vec<String> {
+        let rules = RuleSet::new(Arc::from("app"), rules).unwrap();
         let url = PurgedUrl { scheme: "http", host: "e", path: "/p", query: Some("b=2&utm_x=1&a=1") };
-        let queries = loaded.config.rules.keyed_queries(&url);
-        queries.into_iter().map(|query| query.unwrap_or_else(|| "-".into())).collect()
+        rules.keyed_queries(&url).into_iter().map(|query| query.unwrap_or_else(|| "-".into())).collect()
     }
 
     #[test]
     fn a_purged_url_is_keyed_as_its_requests_are() {
-        let all = "b=2&utm_x=1&a=1";
-        assert_eq!(queries("  - { name: a, ttl: 1m }"), [all]);
-        let exclude = "  - { name: a, key: { query: { exclude: [\"utm_*\"] }, sort: true } }";
-        assert_eq!(queries(exclude), ["a=1&b=2"]);
-        assert_eq!(queries("  - { name: a, key: { query: none } }"), ["-"]);
-        let elsewhere = "  - { name: a, match: { path: \"/q\" }, key: { query: none } }";
-        assert_eq!(queries(elsewhere), [all]);
+        let (any, all) = (Conditions::default, "b=2&utm_x=1&a=1");
+        assert_eq!(queries(vec![]), [all]);
+        assert_eq!(queries(vec![rule(any(), Some(QueryKey::Exclude(globs("utm_*"))), true)]), ["a=1&b=2"]);
+        assert_eq!(queries(vec![rule(any(), Some(QueryKey::None), false)]), ["-"]);
+        assert_eq!(queries(vec![rule(path("/q"), Some(QueryKey::None), false)]), [all]);
+        assert_eq!(queries(vec![rule(path("/{p}"), Some(QueryKey::Include(globs("a"))), false)]), ["a=1"]);
     }
 
     #[test]
     fn where_rules_look_at_more_than_the_url_every_outcome_is_named() {
-        let rules = "  - { name: a, match: { header: { X-A: b } }, key: { query: none } }\n  \
-                     - { name: b, match: { cookie: { c: d } }, key: { sort: true } }";
+        let header =
+            Conditions { headers: vec![(http::header::ACCEPT, globs("x"))], ..Conditions::default() };
+        let cookie = Conditions { cookies: vec![(Glob::new("c").unwrap(), globs("d"))], ..path("/p") };
+        let elsewhere = Conditions { cookies: vec![(Glob::new("c").unwrap(), globs("d"))], ..path("/q") };
+        let rules = vec![
+            rule(header, Some(QueryKey::None), false),
+            rule(cookie, None, true),
+            rule(elsewhere, Some(QueryKey::Include(globs("a"))), false),
+        ];
         assert_eq!(queries(rules), ["b=2&utm_x=1&a=1", "a=1&b=2&utm_x=1", "-"]);
+    }
+
+    #[test]
+    fn what_has_no_query_has_one_key() {
+        let rules = RuleSet::new(Arc::from("app"), vec![rule(Conditions::default(), None, true)]).unwrap();
+        let url = PurgedUrl { scheme: "http", host: "e", path: "/p", query: None };
+        assert_eq!(rules.keyed_queries(&url), [None]);
     }
 }
