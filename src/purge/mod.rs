@@ -48,7 +48,7 @@ pub use check::{Check, Verdict};
 pub use id::{Born, PurgeId};
 pub use log::{Applied, At, Limits, PurgeLog, Written};
 pub use predicate::{PatternError, Predicate, PredicateSpec, Subject};
-pub use receipts::Receipt;
+pub use receipts::{Matched, Receipt};
 pub use selector::{Selector, SelectorHash};
 pub use selectors::{Selectors, Unselectable};
 pub use tags::{Tags, TagsRejected, extract_tags, strip_tag_headers};

@@ -10,6 +10,7 @@ mod interim;
 mod invalidation;
 mod large;
 mod messages;
+mod purge_api;
 mod purge_races;
 mod ranges;
 mod reload;
