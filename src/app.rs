@@ -2,6 +2,7 @@
 //! Nothing here decides about HTTP.
 
 use crate::admin::access::{Gate, Scope, Token};
+use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
 use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
@@ -9,7 +10,7 @@ use crate::engine::draft::Refused;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
-use crate::engine::{Engine, Site};
+use crate::engine::{self, Engine, Site};
 use crate::front::handler::Limits;
 use crate::front::listener::{self, ConnSettings, Listener};
 use crate::front::normalise;
@@ -20,7 +21,7 @@ use crate::front::tracker::ConnTracker;
 use crate::observe::metrics::Vocabulary;
 use crate::observe::{AccessLog, Format, Metrics};
 use crate::origin::{self, Origin};
-use crate::purge::{Limits as PurgeLimits, PurgeLog};
+use crate::purge::{Limits as PurgeLimits, Mode, PurgeLog};
 use crate::semantics::storable::NotStored;
 use crate::store::{Memory, memory};
 use arc_swap::ArcSwap;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// How often certificate files are looked at.
@@ -65,6 +66,7 @@ pub struct Running {
     stop_admin: watch::Sender<bool>,
     listeners: JoinSet<()>,
     background: JoinSet<()>,
+    reloads: mpsc::Receiver<Asked>,
     demo: Option<SocketAddr>,
 }
 
@@ -73,7 +75,7 @@ pub struct Running {
 /// # Errors
 /// A port that is taken, a certificate that can't be read, an origin that can't be built.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
-    let Config { server, admin, origins, memory, log, rules, .. } = config;
+    let Config { server, admin, origins, memory, log, rules, shown, .. } = config;
     let mut background = JoinSet::new();
     let demo = start_demo(&origins, &clock, &mut background).await?;
     let site = site(&server, &origins, memory.max_object, rules, &clock, demo, 1)?;
@@ -81,6 +83,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let memory = Memory::new(memory.capacity, policy(memory.policy));
     let purges = Arc::new(PurgeLog::alone(PurgeLimits::default()));
     let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), site);
+    background.spawn(engine.clone().sweep());
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
@@ -107,12 +110,15 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         listeners.spawn(run);
     }
     let address = admin.address;
+    let (reload, reloads) = mpsc::channel(admin::reload::QUEUE);
     let admin = Arc::new(Admin {
         engine,
         gate: ArcSwap::from_pointee(gate(&admin)),
         draining: false.into(),
         started: clock.now(),
         connections: Box::new(tracker.clone()),
+        config: ArcSwap::from_pointee(shown),
+        reload,
     });
     let (stop_admin, stopped) = watch::channel(false);
     let admin_address = start_admin(address, &admin, stopped, &mut background).await?;
@@ -127,6 +133,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         stop_admin,
         listeners,
         background,
+        reloads,
         demo,
     })
 }
@@ -152,7 +159,7 @@ impl Running {
     /// # Errors
     /// As [`start`]; everything stays as it was then.
     pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
-        let Config { server, admin, origins, memory, rules, .. } = config;
+        let Config { server, admin, origins, memory, rules, shown, .. } = config;
         let generation = self.engine().site().generation + 1;
         let clock = &self.service.clock;
         let site = site(&server, &origins, memory.max_object, rules, clock, self.demo, generation)?;
@@ -162,6 +169,7 @@ impl Running {
         let node_id = self.service.settings.load().node_id.clone();
         self.service.settings.store(Arc::new(settings(&server, &node_id)));
         self.engine().reload(site);
+        self.admin.config.store(Arc::new(shown));
         let mut kept = Vec::new();
         if self.engine().memory.capacity() != memory.capacity {
             kept.push("memory.capacity");
@@ -174,6 +182,16 @@ impl Running {
             kept.push("server.listen");
         }
         Ok(kept)
+    }
+
+    /// The next reload that somebody asks the admin listener for. Who started this process knows where its configuration
+    /// is: read it, call [`Running::reload`], answer.
+    pub async fn reload_asked(&mut self) -> Asked {
+        match self.reloads.recv().await {
+            Some(asked) => asked,
+            // Not reached: the admin listener's state lives in `self`.
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops accepting, lets requests finish for at most `server.shutdown_grace`, then ends what is left. The
@@ -250,7 +268,7 @@ async fn start_admin(
     let Some(address) = address else { return Ok(None) };
     let socket = TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))?;
     let bound = socket.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    let router = admin::router(admin.clone());
+    let router = admin::router(admin.clone()).into_make_service_with_connect_info::<SocketAddr>();
     background.spawn(async move {
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -295,10 +313,21 @@ fn site(
         rules,
         origins,
         via: via.unwrap_or(HeaderValue::from_static("1.1 larder")),
+        schemes: schemes(server),
         server_name,
         max_object,
         generation,
     })
+}
+
+/// The schemes that the listeners serve.
+fn schemes(server: &server::Server) -> Vec<&'static str> {
+    let serves = |tls| server.listen.iter().any(|listener| listener.tls.is_some() == tls);
+    [("http", false), ("https", true)]
+        .into_iter()
+        .filter(|(_, tls)| serves(*tls))
+        .map(|(scheme, _)| scheme)
+        .collect()
 }
 
 fn origin_settings(wanted: &wanted::Origin, demo: Option<SocketAddr>) -> origin::settings::Settings {
@@ -436,11 +465,16 @@ fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabulary<
         std::sync::LazyLock::new(|| StaleWhy::ALL.iter().map(|s| s.as_str()).collect());
     static REFUSALS: std::sync::LazyLock<Vec<&str>> =
         std::sync::LazyLock::new(|| Refusal::ALL.iter().map(|r| r.as_str()).collect());
+    static KINDS: std::sync::LazyLock<Vec<&str>> =
+        std::sync::LazyLock::new(|| engine::purge::kinds().collect());
+    static MODES: [&str; 3] = [Mode::Soft.as_str(), Mode::Invalidate.as_str(), Mode::Hard.as_str()];
     Vocabulary {
         outcomes: &OUTCOMES,
         not_stored: &NOT_STORED,
         stale: &STALE,
         refusals: &REFUSALS,
+        purge_kinds: &KINDS,
+        purge_modes: &MODES,
         rules,
         origins,
     }

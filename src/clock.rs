@@ -49,6 +49,14 @@ impl Clock {
         }
     }
 
+    /// Since the clock was made: for how long something took, where milliseconds are too coarse.
+    pub fn elapsed(&self) -> std::time::Duration {
+        match self {
+            Self::System { start } => start.elapsed(),
+            Self::Manual(_) => std::time::Duration::from_millis(self.now().mono.0),
+        }
+    }
+
     /// Moves a manual clock forward; does nothing to the system's.
     pub fn advance(&self, by: std::time::Duration) {
         if let Self::Manual(time) = self {

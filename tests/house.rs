@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("front", &["semantics", "engine", "observe", "origin"]),
     ("admin", &["semantics", "purge", "store", "engine", "observe", "origin"]),
     ("config", &["semantics", "engine"]),
-    ("cli", &["config", "app", "demo"]),
+    ("cli", &["admin", "config", "app", "demo"]),
 ];
 
 const LEAVES: &[&str] = &["body", "clock", "interim", "time"];

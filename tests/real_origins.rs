@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that can't go on should say so and fail
 
 #[path = "http/support/mod.rs"]
+#[allow(dead_code)] // shared with tests/http, which uses the rest
 mod support;
 
 use std::io::{BufRead, BufReader};

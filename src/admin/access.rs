@@ -1,8 +1,8 @@
 //! Who may use the admin listener: bearer tokens with scopes, compared in constant time; and the guards against
 //! being used by a browser on somebody else's behalf (rulings 6, interface.md §5).
 
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::{HeaderMap, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, Method, StatusCode};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a token may do. `Admin` implies all.
@@ -35,6 +35,8 @@ pub enum Denied {
     Scope,
     ForeignHost,
     ForeignOrigin,
+    /// A POST that a form on a foreign page could send as well.
+    Form,
 }
 
 impl Denied {
@@ -43,6 +45,7 @@ impl Denied {
             Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::Scope | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::Form => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
 
@@ -52,6 +55,7 @@ impl Denied {
             Self::WrongToken => "the token is not known",
             Self::Scope => "the token does not allow this",
             Self::ForeignHost => "the Host is not this listener's address",
+            Self::Form => "a POST needs Content-Type: application/json, or a token",
             Self::ForeignOrigin => "requests from pages of another origin are refused",
         }
     }
@@ -67,8 +71,13 @@ pub struct Gate {
 impl Gate {
     /// Once any token is set, everything but `/livez` and `/readyz` needs one.
     pub fn allows(&self, headers: &HeaderMap, scope: Scope) -> Result<(), Denied> {
+        self.admit(headers, scope).map(drop)
+    }
+
+    /// The same, and whose token it is; `None` where none are set.
+    pub fn admit(&self, headers: &HeaderMap, scope: Scope) -> Result<Option<&str>, Denied> {
         if self.tokens.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let given = headers.get(AUTHORIZATION).ok_or(Denied::NoToken)?.as_bytes();
         let (scheme, given) = given.split_at_checked(7).ok_or(Denied::WrongToken)?;
@@ -84,7 +93,7 @@ impl Gate {
         }
         let token = known.ok_or(Denied::WrongToken)?;
         let allowed = token.allow.contains(&scope) || token.allow.contains(&Scope::Admin);
-        if allowed { Ok(()) } else { Err(Denied::Scope) }
+        if allowed { Ok(Some(&token.name)) } else { Err(Denied::Scope) }
     }
 
     /// `Host` must be an address or a name that can't be rebound (an IP literal, `localhost`), or come with a
@@ -103,6 +112,16 @@ impl Gate {
             }
         }
     }
+}
+
+/// rulings 6: a form on a foreign page can be sent with a browser's help, but neither as JSON nor with a token.
+pub fn no_form(method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
+    if method != Method::POST || headers.contains_key(AUTHORIZATION) {
+        return Ok(());
+    }
+    let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let media_type = given.split(';').next().unwrap_or("").trim();
+    if media_type.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Denied::Form) }
 }
 
 fn is_literal(host: &str) -> bool {
@@ -151,6 +170,27 @@ mod tests {
         assert_eq!(allows("x", Scope::Read), Err(Denied::WrongToken));
         let open = Gate { tokens: Vec::new(), ..gate() };
         assert_eq!(open.allows(&HeaderMap::new(), Scope::Admin), Ok(()));
+    }
+
+    #[test]
+    fn the_name_of_the_token_is_known_to_the_log() {
+        let given = headers(&[("authorization", "Bearer all")]);
+        assert_eq!(gate().admit(&given, Scope::Purge), Ok(Some("a")));
+    }
+
+    #[test]
+    fn rulings_6_posts_that_a_form_could_send_are_refused() {
+        let post = |pairs: &[_]| no_form(&Method::POST, &headers(pairs));
+        assert_eq!(post(&[("content-type", "application/json")]), Ok(()));
+        assert_eq!(post(&[("content-type", "Application/JSON; charset=utf-8")]), Ok(()));
+        assert_eq!(post(&[("authorization", "Bearer x")]), Ok(()));
+        for form in
+            ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx"]
+        {
+            assert_eq!(post(&[("content-type", form)]), Err(Denied::Form));
+        }
+        assert_eq!(post(&[]), Err(Denied::Form));
+        assert_eq!(no_form(&Method::GET, &HeaderMap::new()), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,13 @@
-//! The admin listener: liveness, readiness, status, metrics. Purging, explaining and the dashboard join it here.
+//! The admin listener: liveness, readiness, status, metrics, purging, listings, the configuration.
 //! Never the public listener, never on anything's hot path.
 
 pub mod access;
+mod listing;
+mod openapi;
+mod purge;
+pub mod purge_request;
+mod query;
+pub mod reload;
 pub mod status;
 
 use crate::engine::Engine;
@@ -9,11 +15,12 @@ use crate::observe::metrics;
 use access::{Denied, Gate, Scope};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,6 +33,9 @@ pub struct Admin {
     pub started: crate::time::Now,
     /// Open client connections, counted by the listeners.
     pub connections: Box<dyn Connections>,
+    /// The configuration in force, as YAML, secrets blanked.
+    pub config: arc_swap::ArcSwap<String>,
+    pub reload: reload::Ask,
 }
 
 /// Counts open client connections. Implemented by the listeners' tracker and by tests.
@@ -37,14 +47,28 @@ pub trait Connections: Send + Sync + std::fmt::Debug {
 pub const MAX_BODY: usize = 1024 * 1024;
 
 pub fn router(admin: Arc<Admin>) -> Router {
-    let guarded = Router::new()
+    let guarded = |routes: Router<Arc<Admin>>, scope| {
+        routes.route_layer(middleware::from_fn_with_state((admin.clone(), scope), guard))
+    };
+    let reading = Router::new()
         .route("/status", get(status_json))
         .route("/metrics", get(metrics_text))
-        .route_layer(middleware::from_fn_with_state((admin.clone(), Scope::Read), guard));
+        .route("/purges", get(purge::purges))
+        .route("/entries", get(listing::entries))
+        .route("/tags", get(listing::tags_page))
+        .route("/config", get(reload::config))
+        .route("/openapi.json", get(openapi::document));
+    let purging = Router::new().route("/purge", post(purge::purge));
+    let administering = Router::new().route("/reload", post(reload::reload));
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .merge(guarded)
+        .merge(guarded(reading, Scope::Read))
+        .merge(guarded(purging, Scope::Purge))
+        .merge(guarded(administering, Scope::Admin))
+        .method_not_allowed_fallback(|| async {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method")
+        })
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page on the admin listener") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(admin.clone(), same_site))
@@ -60,11 +84,30 @@ async fn same_site(State(admin): State<Arc<Admin>>, request: Request, next: Next
     }
 }
 
-async fn guard(State((admin, scope)): State<(Arc<Admin>, Scope)>, request: Request, next: Next) -> Response {
-    match admin.gate.load().allows(request.headers(), scope) {
-        Ok(()) => next.run(request).await,
-        Err(denied) => refuse(denied),
-    }
+/// Who calls: the name of the token, or the address.
+#[derive(Clone, Debug)]
+struct Caller {
+    name: String,
+}
+
+async fn guard(
+    State((admin, scope)): State<(Arc<Admin>, Scope)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer =
+        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+    let gate = admin.gate.load();
+    let admitted = gate
+        .admit(request.headers(), scope)
+        .and_then(|token| access::no_form(request.method(), request.headers()).map(|()| token));
+    let name = match admitted {
+        Ok(token) => token.map(str::to_owned).or(peer).unwrap_or_default(),
+        Err(denied) => return refuse(denied),
+    };
+    drop(gate);
+    request.extensions_mut().insert(Caller { name });
+    next.run(request).await
 }
 
 fn refuse(denied: Denied) -> Response {
@@ -77,15 +120,17 @@ fn refuse(denied: Denied) -> Response {
 
 /// An error in one sentence, as JSON.
 pub fn problem(status: StatusCode, error: &str) -> Response {
-    let body = serde_json::json!({ "error": error }).to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response()
+    json_response(status, &serde_json::json!({ "error": error }))
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string() + "\n").into_response()
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     let draining = admin.draining.load(Ordering::Acquire);
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let body = serde_json::json!({ "ready": !draining, "draining": draining }).to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response()
+    json_response(status, &serde_json::json!({ "ready": !draining, "draining": draining }))
 }
 
 async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {
@@ -97,6 +142,5 @@ async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn status_json(State(admin): State<Arc<Admin>>, _: HeaderMap) -> Response {
-    let body = status::snapshot(&admin).to_string();
-    ([(header::CONTENT_TYPE, "application/json")], body + "\n").into_response()
+    json_response(StatusCode::OK, &status::snapshot(&admin))
 }

@@ -1,7 +1,9 @@
 //! The command line: one file per sub-command. Exit status: 0 ok, 1 failed, 2 usage, 64 bad configuration.
 
 mod check;
+mod client;
 mod demo_origin;
+mod purge;
 mod schema;
 mod serve;
 
@@ -28,6 +30,8 @@ enum Command {
     Serve(serve::Args),
     /// Validate a configuration: print every error at once, and warnings
     Check(check::Args),
+    /// Purge by tag, URL, prefix or host, and print the receipt
+    Purge(purge::Args),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Run the sample origin that the default configuration uses, alone
@@ -47,6 +51,7 @@ pub fn main() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
+        Command::Purge(args) => purge::run(&args),
         Command::Schema => schema::run(),
         Command::DemoOrigin(args) => demo_origin::run(&args),
     }

@@ -1,9 +1,10 @@
 //! `larder serve`: runs the proxy until it is told to stop; SIGHUP reloads.
 
 use super::{BAD_CONFIGURATION, ConfigArg, fail};
+use crate::admin::reload::{Finding, Reloaded};
 use crate::app::{self, Running};
 use crate::clock::Clock;
-use crate::config::report::Report;
+use crate::config::report::{self, Report};
 use crate::config::server::Listener;
 use crate::config::telemetry::Level;
 use crate::config::{self, Config, Loaded};
@@ -50,18 +51,35 @@ pub(super) fn load(file: Option<&Path>, origin: Option<&str>) -> Result<Loaded, 
     }
 }
 
+/// Why there is no configuration to start with.
+#[derive(Debug)]
+enum Wrong {
+    File(Report),
+    Arguments(&'static str),
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(report) => report.fmt(f),
+            Self::Arguments(sentence) => writeln!(f, "error: {sentence}"),
+        }
+    }
+}
+
 impl Args {
-    /// The configuration with the arguments' changes, or what is wrong with it, ready to print.
-    fn load(&self) -> Result<Loaded, String> {
-        let mut loaded =
-            load(self.config.config.as_deref(), self.origin.as_deref()).map_err(|r| r.to_string())?;
+    /// The configuration with the arguments' changes, or what is wrong with it.
+    fn load(&self) -> Result<Loaded, Wrong> {
+        let mut loaded = load(self.config.config.as_deref(), self.origin.as_deref()).map_err(Wrong::File)?;
         if let Some(address) = self.listen {
             loaded.config.server.listen = vec![Listener::on(address)];
         }
         if let Some(AdminArg(address)) = self.admin {
             loaded.config.admin.address = address;
             if loaded.config.admin.is_exposed() {
-                return Err("error: --admin is not on this machine, and no `admin.tokens` are set\n".into());
+                return Err(Wrong::Arguments(
+                    "--admin is not on this machine, and no `admin.tokens` are set",
+                ));
             }
         }
         Ok(loaded)
@@ -112,7 +130,7 @@ async fn serve(args: &Args, config: Config) -> ExitCode {
         return fail(1, "cannot listen for signals");
     };
     let tls: Vec<bool> = config.server.listen.iter().map(|l| l.tls.is_some()).collect();
-    let running = match app::start(config, Clock::system()).await {
+    let mut running = match app::start(config, Clock::system()).await {
         Ok(running) => running,
         Err(error) => return fail(1, error),
     };
@@ -121,7 +139,8 @@ async fn serve(args: &Args, config: Config) -> ExitCode {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(args, &running),
+            _ = hangup.recv() => drop(reload(args, &running)),
+            asked = running.reload_asked() => asked.answer(reload(args, &running)),
         }
     }
     tracing::info!(connections = running.connections(), "draining");
@@ -140,17 +159,38 @@ fn announce(running: &Running, tls: &[bool]) {
 }
 
 /// A bad file is refused, and what runs stays.
-fn reload(args: &Args, running: &Running) {
+fn reload(args: &Args, running: &Running) -> Reloaded {
     match args.load() {
         Ok(loaded) => match running.reload(loaded.config) {
             Ok(kept) => {
                 tracing::info!("configuration reloaded");
-                for field in kept {
+                for field in &kept {
                     tracing::warn!("{field} changes only at the next start");
                 }
+                Reloaded::Done { kept }
             }
-            Err(error) => tracing::error!(%error, "configuration not reloaded"),
+            Err(error) => {
+                tracing::error!(%error, "configuration not reloaded");
+                Reloaded::Failed(error.to_string())
+            }
         },
-        Err(errors) => tracing::error!("configuration not reloaded:\n{errors}"),
+        Err(wrong) => {
+            tracing::error!("configuration not reloaded:\n{wrong}");
+            match wrong {
+                Wrong::File(report) => Reloaded::Refused(report.findings().iter().map(finding).collect()),
+                Wrong::Arguments(sentence) => Reloaded::Failed(sentence.to_owned()),
+            }
+        }
+    }
+}
+
+fn finding(of: &report::Finding) -> Finding {
+    Finding {
+        severity: of.severity.as_str(),
+        class: of.class.as_str(),
+        message: of.message.clone(),
+        line: of.place.line,
+        column: of.place.column,
+        help: of.help.clone(),
     }
 }

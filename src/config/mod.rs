@@ -69,6 +69,8 @@ pub struct Config {
     pub log: telemetry::Log,
     pub tracing: Option<telemetry::Tracing>,
     pub rules: RuleSet,
+    /// All of it as YAML, with all defaults, secrets blanked: for `GET /config`.
+    pub shown: String,
 }
 
 /// What a configuration came to.
@@ -111,7 +113,7 @@ pub fn parse(name: &str, text: &str, base_dir: &Path, env: Env<'_>) -> Result<Lo
         return Err(findings.into_report(name, text));
     };
     let normalised = print::yaml(&root.show());
-    match compile(root) {
+    match compile(root, normalised.clone()) {
         Ok(config) => Ok(Loaded { config, warnings: findings.into_report(name, text), normalised }),
         Err(message) => {
             findings.error(Class::TooLarge, Place::FILE, message);
@@ -134,7 +136,7 @@ pub fn builtin(origin_url: Option<&str>) -> Result<Loaded, Report> {
     }
 }
 
-fn compile(mut root: Root) -> Result<Config, String> {
+fn compile(mut root: Root, shown: String) -> Result<Config, String> {
     let default = root.origins.first().map(|(name, _)| name.clone()).ok_or("no origin")?;
     let rules = RuleSet::new(default, std::mem::take(&mut root.rules)).map_err(|e| e.to_string())?;
     for listener in &mut root.server.listen {
@@ -142,7 +144,7 @@ fn compile(mut root: Root) -> Result<Config, String> {
     }
     root.memory.max_object = root.memory.max_object.min(root.memory.capacity);
     let Root { server, admin, origins, memory, shared, log, tracing, .. } = root;
-    Ok(Config { server, admin, origins, memory, shared, log, tracing, rules })
+    Ok(Config { server, admin, origins, memory, shared, log, tracing, rules, shown })
 }
 
 /// The file's text, or a report of why there is none.

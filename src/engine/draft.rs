@@ -203,7 +203,7 @@ impl Base {
     ) -> Result<Self, Unselectable> {
         let selectors = Arc::new(Selectors::of_url(scheme, host, path, query)?);
         let url = query.map_or_else(|| path.to_owned(), |q| format!("{path}?{q}"));
-        let place = Arc::new(Place { authority: host.into(), url: url.into() });
+        let place = Arc::new(Place { scheme, authority: host.into(), url: url.into() });
         Ok(Self { scheme, path: path.into(), query: query.map(Into::into), place, selectors })
     }
 

@@ -14,10 +14,12 @@ pub mod outcome;
 pub mod pass;
 pub mod plan;
 pub mod policy;
+pub mod purge;
 mod refresh;
 pub mod request;
 pub mod rules;
 pub mod site;
+pub mod sweep;
 mod waiting;
 mod write;
 

@@ -8,6 +8,7 @@ use crate::engine::flight::{Flights, Newest};
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
 use crate::engine::rules::{RequestFacts, RuleSet};
+use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
 use crate::observe::Metrics;
 use crate::origin::{Answer, Origin, OriginError, SendOptions};
@@ -33,6 +34,8 @@ pub struct Site {
     pub server_name: String,
     /// `1.1 NAME`
     pub via: HeaderValue,
+    /// The schemes that the listeners serve.
+    pub schemes: Vec<&'static str>,
     /// Largest body that is stored, bytes.
     pub max_object: u64,
     /// Rises with every reload; prepared heads and fast-lane memos of another generation are not used.
@@ -53,6 +56,7 @@ pub struct Engine {
     pub flights: Flights,
     pub markers: Markers,
     pub purges: Arc<PurgeLog>,
+    pub sweeper: Sweeper,
     pub metrics: Arc<Metrics>,
     pub fill_budget: FillBudget,
     pub memos: fast::Memos,
@@ -117,6 +121,7 @@ impl Engine {
             markers: Markers::new(),
             memos: fast::Memos::default(),
             purges,
+            sweeper: Sweeper::default(),
             metrics,
             seed: fastrand::u64(..),
             site: ArcSwap::from_pointee(site),
@@ -139,7 +144,7 @@ impl Engine {
     /// The purge log's word on an entry. Checked on every use, cheap when nothing happened since the last.
     pub fn verdict(&self, entry: &Entry) -> Verdict {
         let meta = &entry.meta;
-        entry.check.verify(&self.purges, meta.born, &meta.selectors, &subject(meta))
+        entry.check.verify(&self.purges, meta.born, &meta.selectors, &meta.subject())
     }
 
     /// Whether no purge since `born` selects what a request for this place could be answered with, as far as that
@@ -153,7 +158,7 @@ impl Engine {
 
     /// The same once the head is known.
     pub fn untouched_meta(&self, meta: &Meta) -> bool {
-        self.purges.check(meta.born, &meta.selectors, &subject(meta)) == Verdict::Clean
+        self.purges.check(meta.born, &meta.selectors, &meta.subject()) == Verdict::Clean
     }
 
     /// What a successful unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3): applied here before its answer
@@ -284,16 +289,6 @@ enum Birth {
     Nothing,
     Known(Born),
     Unknown,
-}
-
-fn subject(meta: &Meta) -> Subject<'_> {
-    let content_type = meta.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    Subject {
-        authority: &meta.place.authority,
-        url: &meta.place.url,
-        tags: Some(&meta.raw_tags),
-        content_type: Some(content_type.unwrap_or("")),
-    }
 }
 
 /// `scheme://authority/path?query` taken apart.

@@ -50,6 +50,12 @@ struct OriginStatusLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PurgeLabels {
+    kind: &'static str,
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CauseLabel {
     cause: &'static str,
 }
@@ -78,6 +84,8 @@ pub struct Metrics {
     variants_dropped: Counter,
     inflight: Gauge64,
     connections: Gauge64,
+    purges: Family<PurgeLabels, Counter>,
+    purge_apply: Histogram,
     log_dropped: Counter,
 }
 
@@ -88,6 +96,8 @@ pub struct Vocabulary<'a> {
     pub not_stored: &'a [&'static str],
     pub stale: &'a [&'static str],
     pub refusals: &'a [&'static str],
+    pub purge_kinds: &'a [&'static str],
+    pub purge_modes: &'a [&'static str],
     pub rules: &'a [Arc<str>],
     pub origins: &'a [Arc<str>],
 }
@@ -114,6 +124,9 @@ const LATENCY: [f64; 14] =
 const LIFETIME: [f64; 11] =
     [0.0, 1.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0, 2_592_000.0];
 
+/// Seconds: until a purge holds on this node, from a microsecond up.
+const APPLY: [f64; 9] = [0.000_001, 0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0];
+
 impl Metrics {
     pub fn new(words: &Vocabulary<'_>) -> Arc<Self> {
         let mut metrics = Self {
@@ -136,6 +149,8 @@ impl Metrics {
             variants_dropped: Counter::default(),
             inflight: Gauge64::default(),
             connections: Gauge64::default(),
+            purges: Family::default(),
+            purge_apply: Histogram::new(APPLY),
             log_dropped: Counter::default(),
         };
         metrics.register();
@@ -213,8 +228,24 @@ impl Metrics {
             "Variants pushed out by max_variants",
             self.variants_dropped.clone(),
         );
+        self.register_levels();
+    }
+
+    /// What has no response to belong to.
+    fn register_levels(&mut self) {
+        let r = &mut self.registry;
         r.register("larder_inflight", "Fetches in progress that others may join", self.inflight.clone());
         r.register("larder_connections", "Open client connections", self.connections.clone());
+        r.register(
+            "larder_purges",
+            "Purges asked for, by mode and by the kinds of what they name",
+            self.purges.clone(),
+        );
+        r.register(
+            "larder_purge_apply_seconds",
+            "From a purge's call until it holds on this node",
+            self.purge_apply.clone(),
+        );
         r.register(
             "larder_log_dropped",
             "Access log lines dropped because the log could not keep up",
@@ -238,6 +269,11 @@ impl Metrics {
         }
         for reason in words.refusals.iter().copied() {
             drop(self.refused.get_or_create(&ReasonLabel { reason }));
+        }
+        for kind in words.purge_kinds.iter().copied() {
+            for mode in words.purge_modes.iter().copied() {
+                drop(self.purges.get_or_create(&PurgeLabels { kind, mode }));
+            }
         }
         for direction in ["client", "origin"] {
             drop(self.bytes.get_or_create(&DirectionLabel { direction }));
@@ -313,6 +349,16 @@ impl Metrics {
 
     pub fn origin_is(&self, origin: &Arc<str>, up: bool) {
         self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() }).set(u64::from(up));
+    }
+
+    /// A purge that names something of this kind.
+    pub fn purged(&self, kind: &'static str, mode: &'static str) {
+        self.purges.get_or_create(&PurgeLabels { kind, mode }).inc();
+    }
+
+    /// A purge holds on this node.
+    pub fn purge_applied(&self, took: Duration) {
+        self.purge_apply.observe(took.as_secs_f64());
     }
 
     pub fn log_dropped(&self) {

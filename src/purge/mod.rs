@@ -28,6 +28,7 @@
 //!    place before it leaves the old one; a reader looks in that same order. So it can't slip past a reader.
 
 pub mod check;
+pub mod dialects;
 pub mod fleet;
 mod floors;
 mod history;
@@ -47,7 +48,7 @@ pub use check::{Check, Verdict};
 pub use id::{Born, PurgeId};
 pub use log::{Applied, At, Limits, PurgeLog, Written};
 pub use predicate::{PatternError, Predicate, PredicateSpec, Subject};
-pub use receipts::Receipt;
+pub use receipts::{Matched, Receipt};
 pub use selector::{Selector, SelectorHash};
 pub use selectors::{Selectors, Unselectable};
 pub use tags::{Tags, TagsRejected, extract_tags, strip_tag_headers};

@@ -71,6 +71,27 @@ impl Target {
         }
     }
 
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    /// What follows the first `?`, if there is one.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// With another query, which is brought into normal form.
+    #[must_use]
+    pub fn with_query(&self, query: Option<&str>) -> Self {
+        Self { query: query.map(|query| percent(query, is_query)), ..self.clone() }
+    }
+
+    /// `//authority/path?query`.
+    pub fn without_scheme(&self) -> String {
+        self.url().split_off(self.scheme.len() + 1)
+    }
+
     /// `host`, without port; IPv6 addresses in brackets.
     pub fn host(&self) -> &str {
         &self.host

@@ -16,6 +16,8 @@ pub enum Selector {
     TagAnyCase(String),
     /// `scheme://host/path?query`, all variants.
     Url(String),
+    /// The same under http and https; the text begins with `//host`.
+    UrlAnyScheme(String),
     /// `scheme://host[:port]`.
     Site(String),
     /// `host`: all schemes and ports; or `host:port`.
@@ -44,6 +46,12 @@ impl Selector {
         Target::parse(url).map(|target| Self::Url(target.url()))
     }
 
+    /// From an absolute URL whose scheme says nothing: as [`Selector::url`], for http and https. A port that is the
+    /// default of the scheme given stands for the default of either.
+    pub fn url_any_scheme(url: &str) -> Result<Self, BadUrl> {
+        Target::parse(url).map(|target| Self::UrlAnyScheme(target.without_scheme()))
+    }
+
     /// From `scheme://host[:port]`; what follows is ignored.
     pub fn site(origin: &str) -> Result<Self, BadUrl> {
         Target::parse(origin).map(|target| Self::Site(target.origin()))
@@ -65,11 +73,14 @@ impl Selector {
         Target::parse(origin).map(|target| Self::Group { origin: target.origin(), name: name.to_owned() })
     }
 
+    /// All that [`Selector::kind`] can say.
+    pub const KINDS: [&'static str; 7] = ["tag", "url", "site", "host", "prefix", "group", "everything"];
+
     /// The word for metrics (`larder_purges_total{kind}`).
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Tag(_) | Self::TagAnyCase(_) => "tag",
-            Self::Url(_) => "url",
+            Self::Url(_) | Self::UrlAnyScheme(_) => "url",
             Self::Site(_) => "site",
             Self::Host(_) => "host",
             Self::Prefix(_) => "prefix",
@@ -88,6 +99,10 @@ impl Selector {
                 each(SelectorHash::tag_folded(tag));
             }
             Self::Url(url) => each(SelectorHash::url(url)),
+            Self::UrlAnyScheme(rest) => {
+                each(SelectorHash::url(&format!("http:{rest}")));
+                each(SelectorHash::url(&format!("https:{rest}")));
+            }
             Self::Site(origin) => each(SelectorHash::site(origin)),
             Self::Host(authority) => each(SelectorHash::host(authority)),
             Self::Prefix(prefix) => each(SelectorHash::prefix(prefix)),
@@ -101,7 +116,7 @@ impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tag(text) | Self::TagAnyCase(text) => write!(f, "tag {text}"),
-            Self::Url(text) => write!(f, "url {text}"),
+            Self::Url(text) | Self::UrlAnyScheme(text) => write!(f, "url {text}"),
             Self::Site(text) => write!(f, "site {text}"),
             Self::Host(text) => write!(f, "host {text}"),
             Self::Prefix(text) => write!(f, "prefix {text}"),
@@ -201,6 +216,33 @@ mod tests {
     }
 
     #[test]
+    fn a_url_under_any_scheme_is_both_urls() {
+        let hashes = |selector: Selector| {
+            let mut all = Vec::new();
+            selector.each_hash(|hash| all.push(hash));
+            all
+        };
+        let both = hashes(Selector::url_any_scheme("https://e:443/a?b").unwrap());
+        assert_eq!(both, [SelectorHash::url("http://e/a?b"), SelectorHash::url("https://e/a?b")]);
+    }
+
+    #[test]
+    fn every_kind_is_listed() {
+        let all = [
+            Selector::tag("t"),
+            Selector::tag_any_case("t"),
+            Selector::url("http://e/").unwrap(),
+            Selector::url_any_scheme("http://e/").unwrap(),
+            Selector::site("http://e").unwrap(),
+            Selector::host("e").unwrap(),
+            Selector::prefix("e/a").unwrap(),
+            Selector::group("http://e", "g").unwrap(),
+            Selector::Everything,
+        ];
+        assert!(all.iter().all(|s| Selector::KINDS.contains(&s.kind())));
+    }
+
+    #[test]
     fn constructors_bring_texts_into_normal_form() {
         assert_eq!(Selector::url("HTTP://E:80/%7e"), Ok(Selector::Url("http://e/~".into())));
         assert_eq!(Selector::site("https://E:443"), Ok(Selector::Site("https://e".into())));
@@ -212,6 +254,7 @@ mod tests {
             Ok(Selector::Group { origin: "https://e".into(), name: "G".into() })
         );
         assert_eq!(Selector::tag_any_case("ABC"), Selector::TagAnyCase("abc".into()));
+        assert_eq!(Selector::url_any_scheme("https://E:443/a"), Ok(Selector::UrlAnyScheme("//e/a".into())));
         assert_eq!(Selector::url("/x"), Err(BadUrl::Scheme));
     }
 }

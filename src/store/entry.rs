@@ -1,6 +1,7 @@
 //! One stored response: immutable data, except for three small atomics that remember what later uses found.
 
-use crate::purge::{Born, Check, PurgeId, Selectors};
+use super::index::{Seat, TAG_OVERHEAD};
+use crate::purge::{Born, Check, PurgeId, Selectors, Subject};
 use crate::semantics::freshness::Freshness;
 use crate::time::{Mono, Wall};
 use bytes::Bytes;
@@ -10,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Fixed cost of an entry in the memory budget, bytes: the struct itself, its allocations' headers, its share
-/// of the map. Measured by `bench/` (resident memory per object) and rounded up.
+/// of the map and of the index. Measured by `bench/` (resident memory per object) and rounded up.
 pub const ENTRY_OVERHEAD: usize = 640;
 
-/// Where a response belongs: `host[:port]`, and `path?query` as keyed.
+/// Where a response belongs: `http` or `https`, `host[:port]`, and `path?query` as keyed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
+    pub scheme: &'static str,
     pub authority: Box<str>,
     pub url: Box<str>,
 }
@@ -63,6 +65,17 @@ impl Meta {
         headers
     }
 
+    /// What predicates (regex purges) see.
+    pub fn subject(&self) -> Subject<'_> {
+        let content_type = self.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        Subject {
+            authority: &self.place.authority,
+            url: &self.place.url,
+            tags: Some(&self.raw_tags),
+            content_type: Some(content_type.unwrap_or("")),
+        }
+    }
+
     /// `current_age` now (RFC 9111 §4.2.3).
     pub fn age(&self, now: Mono) -> Duration {
         self.freshness.age(now.since(self.arrived))
@@ -91,6 +104,8 @@ pub struct Entry {
     pub check: Check,
     /// A background refresh is under way.
     refreshing: AtomicBool,
+    /// Its place in the index of the memory tier.
+    pub(super) seat: Seat,
 }
 
 /// See [`Entry::head`]. Empty when this response can't take the fast lane.
@@ -109,7 +124,16 @@ impl Entry {
         trailers: Option<HeaderMap>,
         head: PreparedHead,
     ) -> Self {
-        Self { meta, body, length, trailers, head, check: Check::new(), refreshing: AtomicBool::new(false) }
+        Self {
+            meta,
+            body,
+            length,
+            trailers,
+            head,
+            check: Check::new(),
+            refreshing: AtomicBool::new(false),
+            seat: Seat::default(),
+        }
     }
 
     /// Bytes this entry is charged with: body, fields, selectors and [`ENTRY_OVERHEAD`].
@@ -122,6 +146,7 @@ impl Entry {
             + self.meta.place.url.len()
             + self.meta.raw_tags.len()
             + size_of_val(self.meta.selectors.all())
+            + self.meta.selectors.explicit().len() * TAG_OVERHEAD
             + self.body.len() * size_of::<Bytes>()
             + ENTRY_OVERHEAD;
         self.length.saturating_add(meta as u64)

@@ -9,6 +9,7 @@
 //! it (moka `schedule_write_op`); fetch tasks write, hits never do.
 
 use super::entry::Entry;
+use super::index::Index;
 use super::key::{BuildKeyHasher, Key};
 use super::resource::Resource;
 use crate::time::Mono;
@@ -66,6 +67,7 @@ pub enum Written {
 pub struct Memory {
     map: moka::sync::Cache<Key, Arc<Resource>, BuildKeyHasher>,
     stats: Arc<Stats>,
+    index: Arc<Index>,
     capacity: u64,
 }
 
@@ -83,6 +85,8 @@ impl Memory {
     pub fn new(capacity: u64, policy: Policy) -> Self {
         let stats = Arc::new(Stats::default());
         let listener_stats = stats.clone();
+        let index = Arc::new(Index::default());
+        let listener_index = index.clone();
         let eviction = match policy {
             Policy::TinyLfu => moka::policy::EvictionPolicy::tiny_lfu(),
             Policy::Lru => moka::policy::EvictionPolicy::lru(),
@@ -95,6 +99,7 @@ impl Memory {
             })
             .expire_after(UntilUseless)
             .eviction_listener(move |_, resource: Arc<Resource>, cause| {
+                listener_index.leave(&resource);
                 listener_stats.entries.fetch_sub(resource.variants.len() as u64, Ordering::Relaxed);
                 match cause {
                     RemovalCause::Size => listener_stats.evicted_size.fetch_add(1, Ordering::Relaxed),
@@ -103,7 +108,7 @@ impl Memory {
                 };
             })
             .build_with_hasher(BuildKeyHasher::default());
-        Self { map, stats, capacity }
+        Self { map, stats, index, capacity }
     }
 
     pub fn get(&self, key: &Key) -> Option<Arc<Resource>> {
@@ -144,6 +149,7 @@ impl Memory {
                         return Op::Remove;
                     }
                     self.stats.entries.fetch_add(resource.variants.len() as u64, Ordering::Relaxed);
+                    self.index.enter(key, &resource);
                     Op::Put(Arc::new(resource))
                 }
             }
@@ -161,11 +167,16 @@ impl Memory {
         self.map.weighted_size()
     }
 
+    /// Which entries carry which selector.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
     pub fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// Every stored resource, for listings; a snapshot that may miss concurrent changes.
+    /// Every stored resource; a snapshot that may miss concurrent changes.
     pub fn iter(&self) -> impl Iterator<Item = (Arc<Key>, Arc<Resource>)> + '_ {
         self.map.iter()
     }

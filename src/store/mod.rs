@@ -3,7 +3,9 @@
 //! stored and what may be served is decided elsewhere.
 
 pub mod entry;
+pub mod index;
 pub mod key;
+pub mod matched;
 pub mod memory;
 pub mod resource;
 

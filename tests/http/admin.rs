@@ -45,7 +45,7 @@ async fn the_status_is_one_snapshot() {
 }
 
 /// What `interface.md` §4 lists and this build can know of. The rest belongs to parts that are not running: the
-/// shared tier, the purge API.
+/// shared tier.
 const FAMILIES: &[(&str, &str)] = &[
     ("larder_requests", "counter"),
     ("larder_request_seconds", "histogram"),
@@ -62,6 +62,8 @@ const FAMILIES: &[(&str, &str)] = &[
     ("larder_stale_served", "counter"),
     ("larder_served_age_seconds", "histogram"),
     ("larder_entry_ttl_seconds", "histogram"),
+    ("larder_purges", "counter"),
+    ("larder_purge_apply_seconds", "histogram"),
     ("larder_inflight", "gauge"),
     ("larder_connections", "gauge"),
 ];

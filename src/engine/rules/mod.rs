@@ -12,6 +12,7 @@ pub mod glob;
 mod index;
 pub mod patch;
 pub mod path;
+pub mod purged;
 pub mod template;
 
 use super::policy::Policy;

@@ -3,7 +3,7 @@
 //!
 //! Time-outs: `header_read_timeout` from the first byte of a head to its end (408), and also for the
 //! first byte of a new connection; `idle_timeout` between requests (closed without a word: the client did
-//! nothing wrong). Both are one timer that is armed only when there is nothing to read.
+//! nothing wrong).
 
 use super::diagnose::Fault;
 use super::drain::Drain;
@@ -20,6 +20,7 @@ use crate::front::refusal::Refusal;
 use bytes::{Buf, Bytes};
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -115,7 +116,11 @@ where
                 },
                 Step::Answer { body, record, close } => self.answer(body, record, close).await,
                 // Boxed, like all that is not the hit path: an idle connection's task stays small.
-                Step::Slow(plan) => {
+                Step::Slow(mut plan) => {
+                    for line in plan.without.drain(..).rev() {
+                        plan.head_len -= line.len();
+                        self.wire.cut(line);
+                    }
                     let exchange = slow::exchange(&mut self.wire, &plan, &self.shared, &mut self.drain);
                     Box::pin(exchange).await
                 }
@@ -187,7 +192,7 @@ where
             self.wire.buf.advance(len);
             return Ok(step);
         }
-        Ok(slow_step(&head, &self.shared.limits))
+        Ok(slow_step(&head, &self.wire.buf, &self.shared.limits))
     }
 
     /// Waits for bytes, as long as it may.
@@ -278,8 +283,8 @@ fn fast_answer<H: Handler>(
     Some(Step::Answer { body: (!is_head).then_some(answer.body), record: answer.record, close })
 }
 
-/// The way of a request that the fast lane does not take.
-fn slow_step<R>(head: &Head<'_, '_>, limits: &Limits) -> Step<R> {
+/// The way of a request that the fast lane does not take. `bytes`: those that the head was read from.
+fn slow_step<R>(head: &Head<'_, '_>, bytes: &[u8], limits: &Limits) -> Step<R> {
     let framing = head.fields.framing;
     if let Framing::Length(length) = framing
         && length > limits.request_body
@@ -293,8 +298,23 @@ fn slow_step<R>(head: &Head<'_, '_>, limits: &Limits) -> Step<R> {
     }
     Step::Slow(Plan {
         head_len: head.len,
+        without: if head.fields.upgrade_field { upgrade_lines(head, bytes) } else { Vec::new() },
         framing,
         http10: head.http10,
         expect: head.fields.expect && !head.http10 && !bodiless,
     })
+}
+
+/// Where the lines of an `Upgrade` stand that is to be ignored. They are kept from hyper, which would prepare
+/// for the upgrade and then, at the end of this exchange, give the connection to nobody instead of
+/// writing the rest of its answer.
+fn upgrade_lines(head: &Head<'_, '_>, bytes: &[u8]) -> Vec<Range<usize>> {
+    let lines = head.headers.iter().filter(|line| line.name.eq_ignore_ascii_case("upgrade"));
+    lines
+        .filter_map(|line| {
+            let start = (line.name.as_ptr() as usize).checked_sub(bytes.as_ptr() as usize)?;
+            let end = bytes.get(start..head.len)?.iter().position(|&byte| byte == b'\n')?;
+            Some(start..start + end + 1)
+        })
+        .collect()
 }

@@ -18,7 +18,8 @@ pub(super) struct Fields<'b> {
     pub close: bool,
     /// `Connection: upgrade`.
     upgrade_option: bool,
-    upgrade_field: bool,
+    /// `Upgrade`, whether or not it means anything.
+    pub upgrade_field: bool,
     /// `Expect: 100-continue`.
     pub expect: bool,
     /// Something the fast lane leaves to the slow one.

@@ -24,6 +24,7 @@ mod framing;
 mod gate;
 mod head;
 mod interim;
+mod lent;
 mod slow;
 mod target;
 mod timer;

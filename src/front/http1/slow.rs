@@ -5,13 +5,14 @@
 use super::drain::Drain;
 use super::framing::{Body, Framing};
 use super::gate::{Cut, Gate, Signals};
+use super::lent::Lent;
 use super::timer::Wait;
 use super::wire::Wire;
 use crate::body::{BoxError, InBody, OutBody, empty_in};
 use crate::front::handler::{Conn, Handler, Limits};
 use crate::front::refusal::Refusal;
 use crate::interim::InterimSender;
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -21,11 +22,11 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 
 /// hyper's buffers, of either direction, per request in progress (its default is 400 KiB).
 const BUFFER: usize = 64 * 1024;
@@ -44,6 +45,8 @@ pub(super) struct Shared<H> {
 pub(super) struct Plan {
     /// The head is that long, at the front of the wire's buffer.
     pub head_len: usize,
+    /// Lines to take out of it before hyper reads it, in order.
+    pub without: Vec<Range<usize>>,
     pub framing: Framing,
     pub http10: bool,
     /// `Expect: 100-continue`, which HTTP/1.0 does not know (RFC 9110 §10.1.1).
@@ -132,18 +135,20 @@ where
 /// the upgraded one, when the handler answers 101 and takes it over, else right after the answer, which
 /// says so. Not back to the loop: a client may have sent bytes of the other protocol on the assumption
 /// that it would get it, and those must not be read as a request (RFC 9931).
-pub(super) async fn upgrade<IO, H>(mut wire: Wire<IO>, shared: &Shared<H>)
+pub(super) async fn upgrade<IO, H>(wire: Wire<IO>, shared: &Shared<H>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    // An upgraded connection still counts as one, and lives as long as this task, wherever it is served.
-    let (held, released) = oneshot::channel::<Infallible>();
-    wire.held = Some(held);
+    let (lent, back) = Lent::new(wire);
     let service = Once { shared, interims: InterimSender::none(), bodiless: true, may_upgrade: true };
-    let http = builder(&shared.limits).serve_connection(TokioIo::new(wire), service).with_upgrades();
-    if http.await.is_ok() {
-        let _ = released.await;
+    let http = builder(&shared.limits).serve_connection(TokioIo::new(lent), service).with_upgrades();
+    let served = http.await;
+    // An upgraded connection still counts as one, and lives as long as this task, wherever it is served.
+    if let Ok(wire) = back.await
+        && served.is_ok()
+    {
+        wire.linger().await;
     }
 }
 
@@ -177,17 +182,12 @@ impl<H: Handler> Service<Request<Incoming>> for Once<'_, H> {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let body: InBody = if self.bodiless {
             empty_in()
         } else {
             body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync()
         };
-        if !self.may_upgrade {
-            // Not asked for in the way it has to be, or beside a body: then `Upgrade` is to be ignored.
-            head.headers.remove(UPGRADE);
-            head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        }
         let closes = self.may_upgrade;
         let Shared { conn, handler, .. } = self.shared;
         let answer = handler.handle(Request::from_parts(head, body), Arc::clone(conn), self.interims.clone());

@@ -1,7 +1,6 @@
 //! What the integration tests share: the whole product in this process on free ports, a scripted origin that
 //! answers when and how a test says, a plain client, and a clock that the test moves. Nothing here sleeps: tests
 //! wait for what happens.
-#![allow(dead_code)] // other test binaries use a part of it
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests may panic, their helpers too
 
 use bytes::Bytes;

@@ -106,6 +106,19 @@ async fn a_head_has_its_time_from_its_first_byte_and_then_it_is_408() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_head_after_a_pause_has_its_own_time() {
+    let handler = Script::new(true);
+    let mut client = connect(&handler);
+    client.send("GET /hit/1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.read_until("\r\n\r\na").await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let start = super::super::timer::tests_now();
+    client.send("GET /hi").await;
+    assert_eq!(replies(&client.read_to_end().await, &["GET"])[0].status, 408);
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_without_a_word() {
     let handler = Script::new(true);
     let mut client = connect(&handler);

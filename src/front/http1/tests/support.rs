@@ -150,6 +150,13 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
             interims.send(hint(103, "</b>"));
             plain(OutBody::full("hinted"))
         }
+        "/hints/around-body" => {
+            interims.send(hint(103, "</a>"));
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            interims.send(hint(103, "</b>"));
+            tokio::task::yield_now().await;
+            plain(OutBody::full(body))
+        }
         "/hints/elsewhere" => {
             tokio::spawn(async move { interims.send(hint(103, "</a>")) });
             seen.entered.notify_one();

@@ -40,6 +40,7 @@ async fn upgrade_is_ignored_where_it_is_not_asked_for_rightly() {
     for head in [
         "GET /fields HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\n",
         "GET /fields HTTP/1.0\r\nHost: a\r\nConnection: upgrade, keep-alive\r\nUpgrade: echo\r\n\r\n",
+        "GET /fields HTTP/1.1\r\nUpgrade: x\r\nHost: a\r\nUPGRADE: y\r\nX: z\r\n\r\n",
         "POST /fields HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\nContent-Length: 2\r\n\r\nhi",
     ] {
         let handler = Script::new(true);
@@ -48,4 +49,15 @@ async fn upgrade_is_ignored_where_it_is_not_asked_for_rightly() {
         assert!(!got[0].body.contains("\nupgrade:"), "{}", got[0].body);
         assert_eq!(got.len(), 2, "the connection goes on: {head}");
     }
+}
+
+/// hyper prepares for the upgrade as soon as it sees the field, and gave the connection to nobody, with its
+/// answer unwritten, when the body was not read to its end.
+#[tokio::test]
+async fn an_ignored_upgrade_beside_an_unread_body_costs_no_byte_of_the_answer() {
+    let head = "POST /ignore HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let handler = Script::new(true);
+    let client = connect_with(&handler, Default::default(), 1);
+    let got = client.talk([head, "2\r\nab\r\n0\r\n\r\n"].concat()).await;
+    assert_eq!(replies(&got, &["POST"])[0].body, "ignored");
 }

@@ -1,0 +1,107 @@
+//! `/openapi.json`: the admin API described for machines. A document kept by hand (docs/decisions/0006), and tests that hold it
+//! to what the router answers and to what the calls take.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+const DOCUMENT: &str = include_str!("openapi.json");
+
+pub async fn document() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{listing, purge, purge_request};
+    use serde_json::{Map, Value, json};
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    fn parsed() -> Value {
+        serde_json::from_str(DOCUMENT).unwrap()
+    }
+
+    /// `(path, method)` of every `.route("PATH", METHOD(` in this room's sources.
+    fn routes() -> BTreeSet<(String, String)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin");
+        let mut routes = BTreeSet::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "rs") || path.ends_with("openapi.rs") {
+                continue;
+            }
+            let source: String = std::fs::read_to_string(path).unwrap().split_whitespace().collect();
+            for call in source.split(".route(\"").skip(1) {
+                let (path, handlers) = call.split_once("\",").unwrap();
+                let handlers = handlers.split(".route").next().unwrap();
+                for method in ["get", "post", "put", "delete"] {
+                    if handlers.starts_with(&format!("{method}("))
+                        || handlers.contains(&format!(").{method}("))
+                    {
+                        routes.insert((path.to_owned(), method.to_owned()));
+                    }
+                }
+            }
+        }
+        routes
+    }
+
+    #[test]
+    fn every_page_of_the_admin_listener_is_described_and_no_other() {
+        let document = parsed();
+        let mut described = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            described
+                .extend(methods.as_object().unwrap().keys().map(|method| (path.clone(), method.clone())));
+        }
+        assert!(described.len() > 8);
+        assert_eq!(described, routes());
+    }
+
+    #[test]
+    fn what_is_described_of_a_purge_is_what_is_taken() {
+        let document = parsed();
+        let schema = &document["components"]["schemas"]["PurgeRequest"];
+        assert_eq!(schema["additionalProperties"], false);
+        let mut call = Map::new();
+        for (name, member) in schema["properties"].as_object().unwrap() {
+            let value = match member["type"].as_str() {
+                Some("array") => json!(["x"]),
+                Some("boolean") => json!(true),
+                _ => member["enum"][0].clone(),
+            };
+            call.insert(name.clone(), value);
+            for word in member["enum"].as_array().into_iter().flatten() {
+                let body = json!({ "everything": true, name: word }).to_string();
+                assert!(purge_request::parse(body.as_bytes()).is_ok(), "{body}");
+            }
+        }
+        let request = purge_request::parse(Value::Object(call).to_string().as_bytes()).unwrap();
+        let lists = [&request.tags, &request.urls, &request.prefixes, &request.hosts];
+        assert!(lists.iter().all(|list| list.len() == 1) && request.everything, "a member is not described");
+    }
+
+    #[test]
+    fn parameters_are_described() {
+        let document = parsed();
+        let described = |path: &str| -> Vec<String> {
+            let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+            parameters.iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(described("/purges"), purge::PURGES_PARAMETERS);
+        assert_eq!(described("/entries"), listing::ENTRIES_PARAMETERS);
+        assert_eq!(described("/tags"), listing::TAGS_PARAMETERS);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = parsed();
+        let count = DOCUMENT.matches("\"$ref\": \"#").count();
+        assert!(count > 10);
+        for reference in DOCUMENT.split("\"$ref\": \"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `POST /purge` and `GET /purges`: the product's own purge call and what came of the recent ones.
+
+use super::purge_request::{self, Wait};
+use super::{Admin, Caller, json_response, problem, query};
+use crate::engine::purge::Purged;
+use crate::observe::access::timestamp;
+use crate::purge::normal::BadUrl;
+use crate::purge::{At, Matched, Purge, Receipt, Selector};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Extension, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use bytes::Bytes;
+use purge_request::{Problem, PurgeRequest};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Of `GET /purges`.
+pub const PURGES_PARAMETERS: [&str; 1] = ["limit"];
+
+/// Receipts listed where the call names no limit, and at most.
+const RECEIPTS: usize = 100;
+const MOST_RECEIPTS: usize = 1000;
+
+pub async fn purge(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let request = match body {
+        Ok(body) => purge_request::parse(&body),
+        Err(rejection) => return problem(rejection.status(), &rejection.body_text()),
+    };
+    let built = request.and_then(|request| {
+        let selectors = selectors(&admin, &request)?;
+        Ok((request, selectors))
+    });
+    let (request, selectors) = match built {
+        Ok(built) => built,
+        Err(wrong) => return refuse(&wrong),
+    };
+    let purge = Purge { who: caller.name, ..Purge::new(request.mode, selectors) };
+    // On a thread that may block: counting what a prefix selects takes a moment.
+    let engine = admin.engine.clone();
+    match tokio::task::spawn_blocking(move || engine.purge(purge)).await {
+        Ok(purged) => json_response(StatusCode::OK, &receipt(&request, &purged)),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the purge was not counted; it may hold"),
+    }
+}
+
+/// Everything that the call names, or the first member that names nothing.
+fn selectors(admin: &Admin, request: &PurgeRequest) -> Result<Vec<Selector>, Problem> {
+    let site = admin.engine.site();
+    let mut all: Vec<Selector> = request.tags.iter().map(|tag| Selector::tag(tag)).collect();
+    for (at, url) in request.urls.iter().enumerate() {
+        let wrong = |why| not("urls", at, "a URL with scheme and host", why);
+        all.extend(site.purged_url(url).map_err(wrong)?);
+    }
+    for (at, prefix) in request.prefixes.iter().enumerate() {
+        let wrong = |why| not("prefixes", at, "host/path", why);
+        all.push(Selector::prefix(prefix).map_err(wrong)?);
+    }
+    for (at, host) in request.hosts.iter().enumerate() {
+        let wrong = |why| not("hosts", at, "a host, or host:port", why);
+        all.push(Selector::host(host).map_err(wrong)?);
+    }
+    if request.everything {
+        all.push(Selector::Everything);
+    }
+    Ok(all)
+}
+
+fn not(list: &str, at: usize, expected: &str, why: BadUrl) -> Problem {
+    Problem::new(format!("{list}[{at}]"), format!("{expected} ({why})"))
+}
+
+fn refuse(wrong: &Problem) -> Response {
+    let body = json!({ "error": wrong.to_string(), "member": wrong.member, "expected": wrong.expected });
+    json_response(StatusCode::BAD_REQUEST, &body)
+}
+
+/// interface.md §3. A node alone is its own fleet, so that `wait: fleet` is met when this node has applied it.
+fn receipt(request: &PurgeRequest, purged: &Purged) -> Value {
+    let mut receipt = Map::new();
+    receipt.insert("id".into(), id(purged.applied.at).into());
+    receipt.insert("selectors".into(), purged.applied.selectors.into());
+    note_matched(&mut receipt, purged.matched);
+    receipt.insert(
+        "nodes".into(),
+        match request.wait {
+            Wait::Node | Wait::Fleet => json!({ "applied": 1, "total": 1, "missing": [] }),
+        },
+    );
+    receipt.insert("took_ms".into(), milliseconds(purged.took));
+    Value::Object(receipt)
+}
+
+/// rulings 29: a count that is a lower bound says so.
+fn note_matched(receipt: &mut Map<String, Value>, matched: Matched) {
+    receipt.insert("matched".into(), matched.count.into());
+    if !matched.exact {
+        receipt.insert("matched_exact".into(), false.into());
+    }
+}
+
+fn id(at: At) -> String {
+    match at {
+        At::Logged(id) => id.to_string(),
+        At::Pending(seq) => format!("pending-{seq}"),
+    }
+}
+
+/// With three decimals.
+fn milliseconds(took: std::time::Duration) -> Value {
+    let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+    json!(f64::from(micros) / 1000.0)
+}
+
+pub async fn purges(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
+    let limit = match query::parse(&uri, &PURGES_PARAMETERS).and_then(|q| q.limit(RECEIPTS, MOST_RECEIPTS)) {
+        Ok(limit) => limit,
+        Err(wrong) => return problem(StatusCode::BAD_REQUEST, &wrong),
+    };
+    let purges: Vec<Value> = admin.engine.purges.recent(limit).iter().map(listed).collect();
+    json_response(StatusCode::OK, &json!({ "purges": purges }))
+}
+
+fn listed(of: &Receipt) -> Value {
+    let mut listed = Map::new();
+    listed.insert("id".into(), id(of.at).into());
+    listed.insert("summary".into(), of.summary.as_str().into());
+    listed.insert("selectors".into(), of.selectors.into());
+    listed.insert("mode".into(), of.mode.as_str().into());
+    listed.insert("who".into(), of.who.as_str().into());
+    listed.insert("when".into(), timestamp(of.when).into());
+    match of.matched {
+        Some(matched) => note_matched(&mut listed, matched),
+        None => drop(listed.insert("matched".into(), Value::Null)),
+    }
+    Value::Object(listed)
+}
