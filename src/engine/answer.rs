@@ -7,11 +7,12 @@ use crate::engine::draft::{Base, Refused};
 use crate::engine::fast::Plain;
 use crate::engine::fetch::{self, Fetch, LeaderAnswer, content_type};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage, Ticket};
+use crate::engine::held::{Going, Held, found};
 use crate::engine::key;
 use crate::engine::markers::Mark;
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
-use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, StaleWhy, ValidateWhy, Wishes};
+use crate::engine::plan::{self, Lookup, PassWhy, Plan, Seen, StaleWhy, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
 use crate::engine::request::{
     Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
@@ -22,14 +23,14 @@ use crate::engine::waiting::Waited;
 use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
-use crate::semantics::cache_status::{Collapsed, Forward, Member};
+use crate::semantics::cache_status::{Collapsed, Member};
 use crate::semantics::reuse::Failure as Reach;
-use crate::semantics::{preconditions, validate, vary};
+use crate::semantics::{preconditions, vary};
 use crate::store::memory::is_useless;
-use crate::store::{Entry, Key, Resource};
+use crate::store::{Entry, Key};
 use crate::time::Now;
 use bytes::Bytes;
-use http::header::RANGE;
+use http::header::{AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 use std::sync::Arc;
@@ -234,10 +235,34 @@ impl Ask {
         }
     }
 
-    async fn answer(self) -> Answered {
+    /// Whether what is remembered of the key makes this request fetch for itself.
+    fn keeps_apart(&self, mark: Option<Mark>) -> bool {
+        match mark {
+            None => false,
+            Some(Mark::NotShareable | Mark::TooLarge) => true,
+            Some(Mark::NotShareableAuthorized) => self.headers.contains_key(AUTHORIZATION),
+        }
+    }
+
+    /// Nothing is stored, and most likely nothing will be: the client's conditions and ranges go to the origin
+    /// (RFC 9111 §4.3.2), which may then answer 304 or 206.
+    fn forward_conditions(&mut self) {
+        for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
+            for value in self.asked.headers.get_all(&name) {
+                self.headers.append(name.clone(), value.clone());
+            }
+        }
+    }
+
+    pub(super) fn flight_key(&self, variant: Option<Box<[u8]>>) -> FlightKey {
+        FlightKey { key: self.key.clone(), variant, authorized: self.headers.contains_key(AUTHORIZATION) }
+    }
+
+    async fn answer(mut self) -> Answered {
         let mark = self.engine.markers.get(&self.key, self.engine.clock.now().mono);
         // An answer to a request with `no-store` is for nobody else (RFC 9111 §5.2.1.5).
-        let mut alone = self.policy().coalesce.is_none() || mark.is_some() || self.directives.no_store;
+        let mut alone =
+            self.policy().coalesce.is_none() || self.directives.no_store || self.keeps_apart(mark);
         let mut collapsed = Collapsed::NotTried;
         let mut hint = None;
         for round in 0.. {
@@ -260,10 +285,13 @@ impl Ask {
             if alone || round >= ROUNDS {
                 self.engine.flights.solo_begins();
                 let flight = self.start();
+                if mark == Some(Mark::NotShareable) && held.entry.is_none() {
+                    self.forward_conditions();
+                }
                 return self.lead(held, going, flight, None, collapsed).await;
             }
             let variant = hint.take().or_else(|| held.variant_hint(&self.headers));
-            let flight_key = FlightKey { key: self.key.clone(), variant };
+            let flight_key = self.flight_key(variant);
             let start = || self.is_current(&held).then(|| self.start());
             let flight = match self.engine.flights.join_or_lead(&flight_key, |f| self.may_join(f), start) {
                 Ticket::Lead(flight) => {
@@ -342,7 +370,7 @@ impl Ask {
         let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
         let edits = self.edits(&policy);
         let response = deliver::from_entry(&self.client(&policy, &edits), entry, member, now);
-        let mut outcome = self.outcome(kind, reason).with_member(member);
+        let mut outcome = Outcome::new(kind, reason, &policy.rule).with_member(member);
         outcome.tier = Some("memory");
         outcome.age = Some(entry.meta.age(now.mono));
         (Ok(response), outcome)
@@ -458,7 +486,7 @@ impl Ask {
         let edits = self.edits(&policy);
         let client = self.client(&policy, &edits);
         let response = deliver::from_shared(&client, shared, true, received_age, member, now);
-        let mut outcome = self.outcome(Kind::Miss, "").with_member(member);
+        let mut outcome = Outcome::new(Kind::Miss, "", &policy.rule).with_member(member);
         outcome.origin_time = Some(shared.origin_time);
         match response {
             Some(response) => (Ok(response), outcome),
@@ -475,9 +503,9 @@ impl Ask {
         now: Now,
     ) -> Answered {
         member.detail = Some(why.as_str());
-        let mut outcome = self.outcome(Kind::Miss, why.as_str()).with_member(&member);
-        outcome.origin_time = Some(origin_time);
         let policy = self.policy_for(response.status(), response.headers());
+        let mut outcome = Outcome::new(Kind::Miss, why.as_str(), &policy.rule).with_member(&member);
+        outcome.origin_time = Some(origin_time);
         let edits = self.edits(&policy);
         let client = self.client(&policy, &edits);
         (Ok(pass::relay(&client, response, &self.engine.metrics, &member, now)), outcome)
@@ -512,40 +540,6 @@ impl Ask {
             leader,
         }
     }
-}
-
-/// What the store had when we looked.
-pub(super) struct Held {
-    resource: Option<Arc<Resource>>,
-    /// The key is stored, but none of its variants fits.
-    other_variants: bool,
-    entry: Option<(Arc<Entry>, Seen)>,
-}
-
-impl Held {
-    pub(super) fn variant_hint(&self, headers: &HeaderMap) -> Option<Box<[u8]>> {
-        self.resource.as_ref()?.variant_hint(headers)
-    }
-
-    /// What a conditional request may name: the selected entry, unless it was purged for good (rulings 14). Other
-    /// variants are not offered: where `Vary` selects none, nothing says that this request could have one.
-    fn candidate(&self, engine: &Engine) -> Option<Arc<Entry>> {
-        let (entry, _) = self.entry.as_ref()?;
-        let usable = validate::has_validator(&entry.meta.headers)
-            && engine.verdict(entry) != crate::purge::Verdict::Hard;
-        usable.then(|| entry.clone())
-    }
-}
-
-fn found(entry: &Entry, seen: Seen, now: Now) -> Found<'_> {
-    Found { freshness: &entry.meta.freshness, age: entry.meta.age(now.mono), verdict: seen }
-}
-
-/// Where a request is going, and why.
-#[derive(Clone, Copy)]
-pub(super) struct Going {
-    pub forward: Forward,
-    why: Option<ValidateWhy>,
 }
 
 /// RFC 5861 §4: these statuses are errors for stale-if-error.

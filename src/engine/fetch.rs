@@ -3,6 +3,7 @@
 //! decided by the semantics and the plan.
 
 use crate::body::InBody;
+use crate::engine::answer::status_failure;
 use crate::engine::draft::{self, Asked, Base, Draft, Refused};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage};
 use crate::engine::growing::{Demand, Growing, ReadBody};
@@ -13,9 +14,10 @@ use crate::engine::{Engine, Site, deliver, request};
 use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Verdict;
-use crate::semantics::hop;
+use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::storable::NotStored;
 use crate::semantics::validate::{self, Stored};
+use crate::semantics::{hop, reuse};
 use crate::store::entry::Meta;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
@@ -244,7 +246,11 @@ impl Fetch {
         let status = answer.response.status();
         let fields = answer.response.headers();
         let policy = self.site.rules.resolve_response(&self.resolved, status, content_type(fields));
-        let drafted = self.draft(status, fields, &policy, sent, now).and_then(|d| self.fits(d, fields));
+        let drafted = if self.is_sheltered(status, now) {
+            Err(Refused::Semantics(NotStored::ErrorStatus))
+        } else {
+            self.draft(status, fields, &policy, sent, now).and_then(|d| self.fits(d, fields))
+        };
         match drafted {
             Ok(draft) => {
                 self.engine.markers.clear(&self.key);
@@ -252,6 +258,18 @@ impl Fetch {
             }
             Err(why) => self.not_stored(answer, why, now),
         }
+    }
+
+    /// An error does not take the place of what may be served instead of it (RFC 5861 §4), however long it says
+    /// that it holds.
+    fn is_sheltered(&self, status: StatusCode, now: Now) -> bool {
+        let Some(failure) = status_failure(status) else { return false };
+        self.replaces.as_ref().is_some_and(|entry| {
+            let age = entry.meta.age(now.mono);
+            let any = RequestDirectives::default();
+            self.engine.verdict(entry) == Verdict::Clean
+                && reuse::usable_on_failure(&entry.meta.freshness, age, &any, failure)
+        })
     }
 
     /// Known to be over `max_object`?
@@ -268,6 +286,9 @@ impl Fetch {
             Refused::TooLarge => self.engine.markers.set(&self.key, Mark::TooLarge, now.mono),
             // A failing origin must not lose its shelter by its failure, nor a key by one client's wish.
             _ if passing || why == Refused::Semantics(NotStored::RequestNoStore) => {}
+            Refused::Semantics(NotStored::Authorization) => {
+                self.engine.markers.set(&self.key, Mark::NotShareableAuthorized, now.mono);
+            }
             _ => self.engine.markers.set(&self.key, Mark::NotShareable, now.mono),
         }
         self.flight.advance(Stage::NotShareable(status));

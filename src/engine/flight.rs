@@ -95,6 +95,8 @@ impl Flight {
 pub struct FlightKey {
     pub key: Key,
     pub variant: Option<Box<[u8]>>,
+    /// With `Authorization`: its answer is rarely for others (RFC 9111 §3.5), so they don't wait for it.
+    pub authorized: bool,
 }
 
 /// Who asks.
@@ -148,14 +150,18 @@ impl Flights {
     pub fn join_or_lead(
         &self,
         key: &FlightKey,
-        joinable: impl FnOnce(&Flight) -> bool,
+        joinable: impl Fn(&Flight) -> bool,
         start: impl FnOnce() -> Option<Arc<Flight>>,
     ) -> Ticket {
         let mut shard = self.shard(&key.key);
-        if let Some(flight) = shard.get(key)
-            && joinable(flight)
-        {
-            return Ticket::Wait(flight.clone());
+        // An answer to a request without `Authorization` is good for one with it; the other way round rarely.
+        let public = key.authorized.then(|| FlightKey { authorized: false, ..key.clone() });
+        for key in public.iter().chain([key]) {
+            if let Some(flight) = shard.get(key)
+                && joinable(flight)
+            {
+                return Ticket::Wait(flight.clone());
+            }
         }
         let Some(flight) = start() else { return Ticket::LookAgain };
         shard.insert(key.clone(), flight.clone());
@@ -225,7 +231,7 @@ mod tests {
     }
 
     fn key() -> FlightKey {
-        FlightKey { key: Key::new(1, b"k"), variant: None }
+        FlightKey { key: Key::new(1, b"k"), variant: None, authorized: false }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub const CAPACITY: u64 = 100_000;
 pub enum Mark {
     /// The last answer could not be shared.
     NotShareable,
+    /// The last answer to a request with `Authorization` could not be shared (RFC 9111 §3.5); those without may
+    /// fare better.
+    NotShareableAuthorized,
     /// The object is over `max_object`.
     TooLarge,
 }

@@ -8,6 +8,7 @@ pub mod fast;
 pub mod fetch;
 pub mod flight;
 pub mod growing;
+mod held;
 pub mod key;
 pub mod markers;
 pub mod outcome;

@@ -1,8 +1,9 @@
 //! Background refresh: what is fetched anew while a stale answer, or one that is about to be stale, is served
 //! (RFC 5861 §3, XFetch). One per entry, whatever the number of clients that ask meanwhile.
 
-use crate::engine::answer::{Ask, Held};
+use crate::engine::answer::Ask;
 use crate::engine::flight::{FlightKey, Ticket};
+use crate::engine::held::Held;
 use crate::engine::key;
 use crate::engine::policy::Policy;
 use crate::interim::InterimSender;
@@ -18,7 +19,9 @@ impl Ask {
             return;
         }
         // The key that a request would look for which finds this entry and can't use it: it joins the refresh.
-        let flight_key = FlightKey { key: self.key.clone(), variant: held.variant_hint(&self.headers) };
+        // Without `Authorization`, which the refresh doesn't carry.
+        let variant = held.variant_hint(&self.headers);
+        let flight_key = FlightKey { key: self.key.clone(), variant, authorized: false };
         let start = || self.is_current(held).then(|| self.start());
         let ticket = self.engine.flights.join_or_lead(&flight_key, |f| self.may_join(f), start);
         let Ticket::Lead(flight) = ticket else {

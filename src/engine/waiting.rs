@@ -1,9 +1,10 @@
 //! Waiting for another client's fetch: when what it brings may answer this request too (RFC 9111 §4, on collapsed
 //! requests; rulings 8 and 10), and what to do when it may not.
 
-use crate::engine::answer::{Answered, Ask, Going, Held, status_failure};
+use crate::engine::answer::{Answered, Ask, status_failure};
 use crate::engine::flight::{Flight, Stage};
-use crate::engine::outcome::Kind;
+use crate::engine::held::{Going, Held};
+use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
 use crate::engine::{deliver, draft, site};
 use crate::semantics::cache_status::{Collapsed, Member};
@@ -46,7 +47,7 @@ impl Ask {
                 let client = self.client(&policy, &edits);
                 let response = deliver::from_shared(&client, &shared, false, None, &member, now);
                 let Some(response) = response else { return Waited::Alone };
-                let mut outcome = self.outcome(Kind::Collapsed, "").with_member(&member);
+                let mut outcome = Outcome::new(Kind::Collapsed, "", &policy.rule).with_member(&member);
                 outcome.origin_time = Some(shared.origin_time);
                 outcome.age = Some(shared.meta.age(now.mono));
                 Waited::Done(Box::new((Ok(response), outcome)))

@@ -174,3 +174,16 @@ async fn when_the_breaker_is_open_nothing_went_forward() {
     assert_eq!((reply.status, reply.text().as_str()), (200, "old"));
     assert!(reply.cache_status().starts_with("larder; hit; ttl=-40; detail="), "{reply:?}");
 }
+
+#[tokio::test]
+async fn rfc5861_4_an_error_that_may_be_stored_does_not_take_the_place_of_what_may_be_served_instead() {
+    let rules = "  - name: all\n    origin: app\n  - name: errors\n    match: { status: [5xx] }\n    negative_ttl: 1s\n";
+    let mut house = House::with_rules(rules, "").await;
+    house.fetched("/x", "200 OK\nCache-Control: max-age=10, stale-if-error=600\n\ngood").await;
+    house.advance(20);
+    let error = "503 Service Unavailable\nCache-Control: max-age=60\n\nbad";
+    let (reply, _) = house.exchange("GET", "/x", &[], error).await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "good"));
+    let (reply, _) = house.exchange("GET", "/x", &[], error).await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "good"), "and it was not stored either");
+}

@@ -173,9 +173,10 @@ async fn a_server_may_be_silent_in_its_answer_while_it_waits_for_the_rest_of_the
         peer.say("lf").await;
     })
     .await;
-    let origin = build(Settings { between_bytes_timeout: SHORT, ..settings([server.url()]) });
+    // The same time-out many times over is what is waited for; the other half must come within it afterwards.
+    let origin = build(Settings { between_bytes_timeout: SHORT * 10, ..settings([server.url()]) });
     let mute = Scripted::mute().await;
-    let clock = build(Settings { first_byte_timeout: SHORT * 3, ..settings([mute.url()]) });
+    let clock = build(Settings { first_byte_timeout: SHORT * 13, ..settings([mute.url()]) });
     let (feed, body) = fed();
     let answer = send(&origin, request("POST", "/", body), SendOptions::default()).await.unwrap();
     let fed_late = async {
