@@ -18,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
     /// The origin to serve, instead of any configuration file's: http://127.0.0.1:3000
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
     origin: Option<String>,
     /// Listen here instead of where the configuration says
     #[arg(long, value_name = "ADDR")]
