@@ -1,6 +1,6 @@
 //! `larder check`: every error and warning of a configuration at once.
 
-use super::{BAD_CONFIGURATION, ConfigArg, serve};
+use super::{BAD_CONFIGURATION, ConfigArg, say, serve};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -19,9 +19,9 @@ pub fn run(args: &Args) -> ExitCode {
                 eprint!("{}", loaded.warnings);
             }
             if args.print {
-                print!("{}", loaded.normalised);
+                say(loaded.normalised.trim_end());
             } else {
-                println!("configuration ok");
+                say("configuration ok");
             }
             ExitCode::SUCCESS
         }

@@ -1,6 +1,6 @@
 //! `larder demo-origin`: the sample origin, alone.
 
-use super::fail;
+use super::{fail, say};
 use crate::clock::Clock;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ pub fn run(args: &Args) -> ExitCode {
             Ok(listener) => listener,
             Err(error) => return fail(1, format_args!("cannot listen on {}: {error}", args.listen)),
         };
-        println!("demo origin on http://{}", listener.local_addr().unwrap_or(args.listen));
+        say(format_args!("demo origin on http://{}", listener.local_addr().unwrap_or(args.listen)));
         let stop = async {
             let _ = tokio::signal::ctrl_c().await;
         };

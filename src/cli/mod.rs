@@ -57,6 +57,12 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A result on standard output. Who has closed it (`| head`) has read enough: no error.
+fn say(text: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
 /// One sentence on standard error.
 fn fail(status: u8, sentence: impl std::fmt::Display) -> ExitCode {
     eprintln!("larder: {sentence}");

@@ -81,9 +81,9 @@ pub fn run(args: &Args) -> ExitCode {
         return fail(1, format_args!("the answer ({status}) is no JSON: is that the admin listener?"));
     };
     if args.json {
-        println!("{answer}");
+        say(&answer);
     } else if status.is_success() {
-        println!("{}", receipt(args.mode(), &answer));
+        say(receipt(args.mode(), &answer));
     }
     match status {
         StatusCode::OK => ExitCode::SUCCESS,

@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 pub fn run() -> ExitCode {
-    println!("{:#}", crate::config::schema());
+    super::say(format_args!("{:#}", crate::config::schema()));
     ExitCode::SUCCESS
 }
