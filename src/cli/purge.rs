@@ -1,7 +1,7 @@
 //! `larder purge`: purges through the admin listener, and prints the receipt.
 
 use super::client::AdminArgs;
-use super::fail;
+use super::{fail, say};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::process::ExitCode;
