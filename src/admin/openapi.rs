@@ -39,7 +39,9 @@ mod tests {
                     if handlers.starts_with(&format!("{method}("))
                         || handlers.contains(&format!(").{method}("))
                     {
-                        routes.insert((path.to_owned(), method.to_owned()));
+                        // A key may hold slashes, which a template can't say.
+                        let path = path.replace("{*", "{");
+                        routes.insert((path, method.to_owned()));
                     }
                 }
             }
