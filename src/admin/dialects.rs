@@ -5,6 +5,7 @@ use super::{Admin, admit, refuse};
 use crate::access::Scope;
 use crate::engine::purge_call::{Called, Door, MAX_BODY, PurgeCall, fastly_key};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
@@ -58,5 +59,6 @@ async fn call(State(admin): State<Arc<Admin>>, request: Request) -> Response {
 }
 
 pub fn sent(called: Called) -> Response {
-    (called.status, called.headers, called.body).into_response()
+    // A plain string would be given a content type where the dialect has none.
+    (called.status, called.headers, Body::from(called.body)).into_response()
 }
