@@ -1,7 +1,7 @@
 //! The composition root: builds the rooms from a checked configuration, starts the listeners, reloads, drains.
 //! Nothing here decides about HTTP.
 
-use crate::admin::access::{Gate, Scope, Token};
+use crate::access::{Gate, Scope, Token};
 use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
@@ -14,6 +14,7 @@ use crate::engine::{self, Engine, Site};
 use crate::front::handler::Limits;
 use crate::front::listener::{self, ConnSettings, Listener};
 use crate::front::normalise;
+use crate::front::purging::Purgers;
 use crate::front::refusal::Refusal;
 use crate::front::service::Service;
 use crate::front::tls::{TlsFiles, TlsReloader};
@@ -87,6 +88,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
+        purgers: ArcSwap::from_pointee(purgers(&admin)),
         log: access_log(log.access)?,
         metrics,
         clock: clock.clone(),
@@ -166,6 +168,7 @@ impl Running {
         self.service.metrics.announce(&vocabulary(&rule_names(&site), &origin_names(&site)));
         self.connections.store(Arc::new(conn_settings(&server)));
         self.admin.gate.store(Arc::new(gate(&admin)));
+        self.service.purgers.store(Arc::new(purgers(&admin)));
         let node_id = self.service.settings.load().node_id.clone();
         self.service.settings.store(Arc::new(settings(&server, &node_id)));
         self.engine().reload(site);
@@ -432,6 +435,10 @@ fn gate(admin: &server::Admin) -> Gate {
         tokens: admin.tokens.iter().map(token).collect(),
         address: admin.address.unwrap_or(([127, 0, 0, 1], 0).into()),
     }
+}
+
+fn purgers(admin: &server::Admin) -> Purgers {
+    Purgers { from: admin.purge_from.clone(), gate: gate(admin) }
 }
 
 fn policy(wanted: storage::Eviction) -> memory::Policy {

@@ -1,5 +1,6 @@
 //! Larder: an HTTP reverse-proxy edge cache. See `docs/ARCHITECTURE.md` for the house and its rules.
 
+pub mod access;
 pub mod admin;
 pub mod app;
 pub mod body;

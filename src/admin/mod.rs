@@ -1,7 +1,7 @@
 //! The admin listener: liveness, readiness, status, metrics, purging, listings, the configuration.
 //! Never the public listener, never on anything's hot path.
 
-pub mod access;
+mod dialects;
 mod listing;
 mod openapi;
 mod purge;
@@ -10,9 +10,10 @@ mod query;
 pub mod reload;
 pub mod status;
 
+use crate::access::{self, Denied, Gate, Scope};
 use crate::engine::Engine;
+use crate::engine::purge_call::Called;
 use crate::observe::metrics;
-use access::{Denied, Gate, Scope};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -44,7 +45,7 @@ pub trait Connections: Send + Sync + std::fmt::Debug {
 }
 
 /// Largest request body, bytes (interface.md §5).
-pub const MAX_BODY: usize = 1024 * 1024;
+pub const MAX_BODY: usize = crate::engine::purge_call::MAX_BODY;
 
 pub fn router(admin: Arc<Admin>) -> Router {
     let guarded = |routes: Router<Arc<Admin>>, scope| {
@@ -66,12 +67,14 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .merge(guarded(reading, Scope::Read))
         .merge(guarded(purging, Scope::Purge))
         .merge(guarded(administering, Scope::Admin))
+        .merge(dialects::routes())
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method")
         })
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page on the admin listener") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(admin.clone(), same_site))
+        .layer(middleware::from_fn(dialects::fastly_key_is_the_token))
         .with_state(admin)
 }
 
@@ -80,7 +83,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
 async fn same_site(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     match admin.gate.load().same_site(request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(denied) => refuse(denied),
+        Err(denied) => refuse(request.uri().path(), denied),
     }
 }
 
@@ -95,24 +98,32 @@ async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer =
-        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
-    let gate = admin.gate.load();
-    let admitted = gate
-        .admit(request.headers(), scope)
-        .and_then(|token| access::no_form(request.method(), request.headers()).map(|()| token));
-    let name = match admitted {
-        Ok(token) => token.map(str::to_owned).or(peer).unwrap_or_default(),
-        Err(denied) => return refuse(denied),
-    };
-    drop(gate);
-    request.extensions_mut().insert(Caller { name });
-    next.run(request).await
+    match admit(&admin, &request, scope) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(denied) => refuse(request.uri().path(), denied),
+    }
 }
 
-fn refuse(denied: Denied) -> Response {
-    let mut response = problem(denied.status(), denied.explain());
-    if denied == Denied::NoToken {
+fn admit(admin: &Admin, request: &Request, scope: Scope) -> Result<Caller, Denied> {
+    let gate = admin.gate.load();
+    let token = gate.admit(request.headers(), scope)?;
+    access::no_form(request.method(), request.headers())?;
+    let peer = || request.extensions().get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip().to_string());
+    Ok(Caller { name: token.map(str::to_owned).or_else(peer).unwrap_or_default() })
+}
+
+/// In the words of the product whose path it is.
+fn refuse(path: &str, denied: Denied) -> Response {
+    let (status, reason) = (denied.status(), denied.explain());
+    let mut response = match Called::refused(path, status, reason) {
+        Some(called) => dialects::sent(called),
+        None => problem(status, reason),
+    };
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 §15.5.2.
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response

@@ -5,7 +5,7 @@ use super::{Admin, Caller, json_response, problem, query};
 use crate::engine::purge::Purged;
 use crate::observe::access::timestamp;
 use crate::purge::normal::BadUrl;
-use crate::purge::{At, Matched, Purge, Receipt, Selector};
+use crate::purge::{Matched, Purge, Receipt, Selector};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri};
@@ -82,7 +82,7 @@ fn refuse(wrong: &Problem) -> Response {
 /// interface.md §3. A node alone is its own fleet, so that `wait: fleet` is met when this node has applied it.
 fn receipt(request: &PurgeRequest, purged: &Purged) -> Value {
     let mut receipt = Map::new();
-    receipt.insert("id".into(), id(purged.applied.at).into());
+    receipt.insert("id".into(), purged.applied.at.to_string().into());
     receipt.insert("selectors".into(), purged.applied.selectors.into());
     note_matched(&mut receipt, purged.matched);
     receipt.insert(
@@ -103,13 +103,6 @@ fn note_matched(receipt: &mut Map<String, Value>, matched: Matched) {
     }
 }
 
-fn id(at: At) -> String {
-    match at {
-        At::Logged(id) => id.to_string(),
-        At::Pending(seq) => format!("pending-{seq}"),
-    }
-}
-
 /// With three decimals.
 fn milliseconds(took: std::time::Duration) -> Value {
     let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
@@ -127,7 +120,7 @@ pub async fn purges(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
 
 fn listed(of: &Receipt) -> Value {
     let mut listed = Map::new();
-    listed.insert("id".into(), id(of.at).into());
+    listed.insert("id".into(), of.at.to_string().into());
     listed.insert("summary".into(), of.summary.as_str().into());
     listed.insert("selectors".into(), of.selectors.into());
     listed.insert("mode".into(), of.mode.as_str().into());

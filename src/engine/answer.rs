@@ -72,6 +72,8 @@ pub(super) struct Ask {
     pub base: Base,
     pub body: Option<Bytes>,
     pub interim: InterimSender,
+    /// See [`Incoming::forced`].
+    pub forced: bool,
     pub raw: Option<Raw>,
 }
 
@@ -148,7 +150,8 @@ impl Ask {
         let target =
             super::request::target_uri(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
         let path_and_query = path_and_query(policy, &incoming.path, query.as_deref());
-        let directives = incoming.directives();
+        let mut directives = incoming.directives();
+        directives.no_cache |= incoming.forced;
         Self {
             arrived: engine.purges.version(),
             path_and_query,
@@ -166,6 +169,7 @@ impl Ask {
                 headers: incoming.headers,
             }),
             interim: incoming.interim,
+            forced: incoming.forced,
             raw: incoming.raw,
             body,
             engine,
@@ -230,7 +234,7 @@ impl Ask {
 
     fn wishes(&self) -> Wishes {
         Wishes {
-            honour_client: self.policy().client_revalidate_honour,
+            honour_client: self.policy().client_revalidate_honour || self.forced,
             early_refresh: self.policy().early_refresh,
         }
     }
@@ -279,7 +283,7 @@ impl Ask {
             if mark == Some(Mark::TooLarge) && self.wants_range() {
                 return pass::range_of_large(&self).await;
             }
-            if self.asked.method == Method::HEAD {
+            if self.asked.method == Method::HEAD && !self.forced {
                 return self.head(held, going).await;
             }
             if alone || round >= ROUNDS {
@@ -328,7 +332,11 @@ impl Ask {
     }
 
     /// A request that arrives after a purge must not be answered by a fetch from before it (rulings 10).
+    /// Neither may one that wants what the origin has now, of which an earlier fetch knows nothing.
     pub(super) fn may_join(&self, flight: &Flight) -> bool {
+        if self.forced {
+            return false;
+        }
         let untouched = self.engine.untouched_since(flight.born, &self.base);
         match flight.stage() {
             Stage::Shared(shared) => untouched && self.engine.untouched_meta(&shared.meta),
@@ -526,14 +534,14 @@ impl Ask {
             flight,
             registered,
             asked: self.asked.clone(),
-            // A HEAD never leads; what it may start is the refresh of what a GET brought.
+            // A HEAD leads only where it is forced, and what it starts else is the refresh of what a GET brought.
             method: if self.body.is_some() { self.asked.method.clone() } else { Method::GET },
             headers: self.headers.clone(),
             body: self.body.clone(),
             path_and_query: self.path_and_query.clone(),
             target: self.target.clone(),
             base: self.base.clone(),
-            candidate: held.candidate(&self.engine),
+            candidate: if self.forced { None } else { held.candidate(&self.engine) },
             replaces: held.entry.as_ref().map(|(entry, _)| entry.clone()),
             interim: self.interim.clone(),
             wants_range: self.wants_range(),

@@ -143,7 +143,7 @@ pub fn from_shared(
             (StatusCode::RANGE_NOT_SATISFIABLE, OutBody::Empty)
         }
         // Several ranges of a body that is not all here yet: the whole, as RFC 9110 §14.2 allows.
-        _ if bodyless(meta.status) => (meta.status, OutBody::Empty),
+        _ if bodyless(meta.status) || *client.method == Method::HEAD => (meta.status, OutBody::Empty),
         _ => (meta.status, OutBody::stream(shared.body.read(0..u64::MAX)?)),
     };
     Some(finish(client, status, headers, body, age, member))

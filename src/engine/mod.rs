@@ -16,6 +16,7 @@ pub mod pass;
 pub mod plan;
 pub mod policy;
 pub mod purge;
+pub mod purge_call;
 mod refresh;
 pub mod request;
 pub mod rules;

@@ -34,6 +34,9 @@ pub struct Incoming {
     /// A protocol upgrade is asked for.
     pub upgrade: Option<HeaderValue>,
     pub interim: InterimSender,
+    /// Somebody who may ask for it wants the answer fetched anew, whatever the rules say of clients' wishes, and put in
+    /// the place of what is stored.
+    pub forced: bool,
     /// Host and target as they came, when they alone decided scheme and host: what the fast lane may remember.
     pub raw: Option<Raw>,
 }

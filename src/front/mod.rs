@@ -9,6 +9,7 @@ pub mod listener;
 pub mod normalise;
 pub mod prefixed;
 pub mod proxy_protocol;
+pub mod purging;
 pub mod refusal;
 pub mod request_id;
 pub mod service;

@@ -6,10 +6,12 @@ use crate::body::{BoxError, InBody, OutBody};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain};
 use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::purge_call::{self, is_purge_method};
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
 use crate::front::handler::{Conn, FastAnswer, FastRequest, Handler};
 use crate::front::normalise::{self, Normal};
+use crate::front::purging::{self, Purgers};
 use crate::front::refusal::{self, Refusal};
 use crate::front::request_id::new_request_id;
 use crate::front::tunnel;
@@ -35,6 +37,7 @@ use std::task::{Context, Poll};
 pub struct Service {
     pub engine: Arc<Engine>,
     pub settings: ArcSwap<normalise::Settings>,
+    pub purgers: ArcSwap<Purgers>,
     pub log: AccessLog,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
@@ -78,6 +81,9 @@ impl Service {
         let upgrade = parts.extensions.remove::<OnUpgrade>();
         let raw = raw(&parts, &conn);
         let mut line = Line::early(&parts, &conn, started);
+        if is_purge_method(&parts.method) {
+            return self.purge(parts, body, &conn, line).await;
+        }
         let normal = match normalise::normalise(parts, &conn, &settings) {
             Ok(normal) => normal,
             Err(refusal) => {
@@ -92,7 +98,8 @@ impl Service {
             return self.finish(options_here(), outcome, line);
         }
         let raw = raw.filter(|_| !normal.trusted_peer);
-        let incoming = incoming(normal, body, interim, raw);
+        let forced = self.purgers.load().may_force(&normal);
+        let incoming = incoming(normal, body, interim, forced, raw);
         let (answered, outcome) = self.engine.handle(incoming).await;
         let mut response = match answered {
             Ok(response) => response,
@@ -102,6 +109,33 @@ impl Service {
             tunnel::join(upgrade, &mut response);
         }
         self.finish(response, outcome, line)
+    }
+
+    /// `PURGE` and its kin: answered here, whoever asks.
+    async fn purge(
+        self: Arc<Self>,
+        parts: http::request::Parts,
+        body: InBody,
+        conn: &Conn,
+        mut line: Line,
+    ) -> Response<OutBody> {
+        let (purgers, settings) = (self.purgers.load_full(), self.settings());
+        let handled = purging::handle(&self.engine, &purgers, &settings, conn, parts, body).await;
+        if let Some(normal) = &handled.normal {
+            line.complete(normal);
+        }
+        match handled.answer {
+            Ok(called) => {
+                let kind = if called.is_applied() { Kind::Pass } else { Kind::Error };
+                let outcome = Outcome::new(kind, purge_call::REASON, &unmatched());
+                self.finish(purging::response(called), outcome, line)
+            }
+            Err(refusal) => {
+                let response = self.refuse(refusal, &line.request_id);
+                let outcome = Outcome::new(Kind::Error, refusal.as_str(), &unmatched());
+                self.finish(response, outcome, line)
+            }
+        }
     }
 
     /// Wraps the body so that the answer is logged when it is over.
@@ -164,7 +198,13 @@ fn unmatched() -> Arc<str> {
     Arc::from("none")
 }
 
-fn incoming(normal: Normal, body: InBody, interim: InterimSender, raw: Option<Raw>) -> Incoming {
+fn incoming(
+    normal: Normal,
+    body: InBody,
+    interim: InterimSender,
+    forced: bool,
+    raw: Option<Raw>,
+) -> Incoming {
     Incoming {
         method: normal.method,
         scheme: normal.scheme.as_str(),
@@ -178,6 +218,7 @@ fn incoming(normal: Normal, body: InBody, interim: InterimSender, raw: Option<Ra
         connection_named_end_to_end: normal.connection_named_end_to_end,
         upgrade: normal.upgrade,
         interim,
+        forced,
         raw,
     }
 }

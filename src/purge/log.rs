@@ -25,6 +25,7 @@ use super::{Born, Cause, Mode, Purge, PurgeId, Selector, SelectorHash, Selectors
 use crate::time::{Mono, Wall};
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,6 +67,15 @@ pub enum At {
     Logged(PurgeId),
     /// Applied on this node and not yet read back from the fleet's log; counted by this node.
     Pending(u64),
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Logged(id) => id.fmt(f),
+            Self::Pending(seq) => write!(f, "pending-{seq}"),
+        }
+    }
 }
 
 /// A purge of this node has been applied: whoever asks from now on gets it respected.

@@ -15,7 +15,7 @@ pub const MAX_TAG_BYTES: usize = 1024;
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 
 /// All are split on commas and white space, all are removed before the client sees them.
-const TAG_HEADERS: [HeaderName; 7] = [
+const TAG_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static("cache-tag"),
     HeaderName::from_static("surrogate-key"),
     HeaderName::from_static("xkey"),
@@ -23,6 +23,7 @@ const TAG_HEADERS: [HeaderName; 7] = [
     HeaderName::from_static("cache-tags"),
     HeaderName::from_static("x-magento-tags"),
     HeaderName::from_static("edge-cache-tag"),
+    HeaderName::from_static("purge-cache-tags"),
 ];
 
 /// Why a response can't be stored with its tags.
@@ -209,6 +210,7 @@ mod tests {
             (&[("Cache-Tags", b"/books/1?x,/books")], &["/books/1?x", "/books"], &[], "/books/1?x,/books"),
             (&[("X-Magento-Tags", b"cat_p_1\tcat_c")], &["cat_p_1", "cat_c"], &[], "cat_p_1\tcat_c"),
             (&[("Edge-Cache-Tag", b"A"), ("Cache-Tag", b"a")], &["a", "A"], &[], "a\nA"),
+            (&[("Purge-Cache-Tags", b"node:1 node:2")], &["node:1", "node:2"], &[], "node:1 node:2"),
             (&[("Cache-Tag", b" , ,")], &[], &[], " , ,"),
             (&[("Cache-Tag", b"caf\xe9")], &["caf\u{fffd}"], &[], "caf\u{fffd}"),
             (&[("Cache-Groups", b"\"a b\", \"c\";x=1")], &[], &["a b", "c"], "a b,c"),
@@ -264,6 +266,7 @@ mod tests {
             ("Cache-Tags", b"a"),
             ("X-Magento-Tags", b"a"),
             ("Edge-Cache-Tag", b"a"),
+            ("Purge-Cache-Tags", b"a"),
             ("Cache-Groups", b"\"a\""),
             ("ETag", b"\"1\""),
         ]);

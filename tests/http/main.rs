@@ -8,6 +8,8 @@ mod support;
 mod admin;
 mod caching;
 mod coalescing;
+mod dialects;
+mod dialects_callers;
 mod interim;
 mod invalidation;
 mod large;

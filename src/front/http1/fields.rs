@@ -61,6 +61,7 @@ fn known(name: &str) -> Option<Known> {
         6 if is("expect") => Some(Known::Expect),
         6 if is("pragma") => Some(Known::Special),
         7 if is("upgrade") => Some(Known::Upgrade),
+        9 if is("x-refresh") => Some(Known::Special),
         10 if is("connection") => Some(Known::Connection),
         13 if is("cache-control") || is("authorization") => Some(Known::Special),
         14 if is("content-length") => Some(Known::ContentLength),

@@ -1,5 +1,6 @@
-//! Who may use the admin listener: bearer tokens with scopes, compared in constant time; and the guards against
-//! being used by a browser on somebody else's behalf (rulings 6, interface.md §5).
+//! Who may look, purge and administer: bearer tokens with scopes, compared in constant time; and the admin listener's
+//! guards against being used by a browser on somebody else's behalf (rulings 6, interface.md §5). A leaf module: the
+//! admin listener asks it, and the public ones where somebody purges.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, StatusCode};
@@ -76,9 +77,11 @@ impl Gate {
 
     /// The same, and whose token it is; `None` where none are set.
     pub fn admit(&self, headers: &HeaderMap, scope: Scope) -> Result<Option<&str>, Denied> {
-        if self.tokens.is_empty() {
-            return Ok(None);
-        }
+        if self.tokens.is_empty() { Ok(None) } else { self.token(headers, scope).map(Some) }
+    }
+
+    /// The name of the token that was given, if it allows `scope`. Where no tokens are set there is none to give.
+    pub fn token(&self, headers: &HeaderMap, scope: Scope) -> Result<&str, Denied> {
         let given = headers.get(AUTHORIZATION).ok_or(Denied::NoToken)?.as_bytes();
         let (scheme, given) = given.split_at_checked(7).ok_or(Denied::WrongToken)?;
         if !scheme.eq_ignore_ascii_case(b"bearer ") {
@@ -93,7 +96,7 @@ impl Gate {
         }
         let token = known.ok_or(Denied::WrongToken)?;
         let allowed = token.allow.contains(&scope) || token.allow.contains(&Scope::Admin);
-        if allowed { Ok(Some(&token.name)) } else { Err(Denied::Scope) }
+        if allowed { Ok(&token.name) } else { Err(Denied::Scope) }
     }
 
     /// `Host` must be an address or a name that can't be rebound (an IP literal, `localhost`), or come with a
@@ -170,6 +173,17 @@ mod tests {
         assert_eq!(allows("x", Scope::Read), Err(Denied::WrongToken));
         let open = Gate { tokens: Vec::new(), ..gate() };
         assert_eq!(open.allows(&HeaderMap::new(), Scope::Admin), Ok(()));
+    }
+
+    #[test]
+    fn where_no_tokens_are_set_nobody_has_one() {
+        let open = Gate { tokens: Vec::new(), ..gate() };
+        for value in ["Bearer ", "Bearer all", "Bearer"] {
+            let given = headers(&[("authorization", value)]);
+            assert_eq!(open.token(&given, Scope::Purge), Err(Denied::WrongToken), "{value}");
+        }
+        assert_eq!(open.token(&HeaderMap::new(), Scope::Purge), Err(Denied::NoToken));
+        assert_eq!(gate().token(&headers(&[("authorization", "Bearer all")]), Scope::Purge), Ok("a"));
     }
 
     #[test]

@@ -1,0 +1,116 @@
+//! Other products' purge calls, carried out: read by their dialect, applied like every purge, and answered in the words
+//! that their clients look for. Who may call is the listeners' business, and settled before anything comes here.
+
+pub use crate::purge::dialects::{fastly_key, is_purge_method, is_refresh};
+
+use crate::engine::Engine;
+use crate::purge::Purge;
+use crate::purge::dialects::{self, Answer, BadCall, Call, Dialect, Done, Parsed};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use std::sync::Arc;
+
+/// Largest body of a purge call, bytes (interface.md §5).
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// In the log: why such a request never went to an origin.
+pub const REASON: &str = "purge";
+
+/// Where a call came in, which decides what it can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// Cloudflare's, Fastly's and the invalidation draft's JSON.
+    Admin,
+    /// `PURGE`, `BAN` and their kin.
+    Public,
+}
+
+/// A call by somebody who may.
+#[derive(Clone, Debug)]
+pub struct PurgeCall {
+    pub door: Door,
+    pub method: Method,
+    /// `host` or `host:port`, effective.
+    pub authority: String,
+    /// As sent.
+    pub path: String,
+    pub query: Option<String>,
+    /// As sent: what normalisation takes away (`X-Host`) means something here.
+    pub headers: HeaderMap,
+    /// At most [`MAX_BODY`].
+    pub body: Bytes,
+    /// The token's name, or the caller's address.
+    pub who: String,
+}
+
+/// What the caller is told.
+#[derive(Clone, Debug)]
+pub struct Called {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Called {
+    /// The answer to somebody who is turned away, or whose call can't be taken. `None` where no dialect speaks that path.
+    pub fn refused(path: &str, status: StatusCode, reason: &str) -> Option<Self> {
+        Dialect::of_admin_path(path).map(|dialect| dialects::refusal(dialect, status, reason).into())
+    }
+
+    /// Whether anything was purged, or would have been had it been there.
+    pub fn is_applied(&self) -> bool {
+        self.status.is_success()
+    }
+}
+
+impl From<Answer> for Called {
+    fn from((status, headers, body): Answer) -> Self {
+        Self { status, headers, body }
+    }
+}
+
+impl Engine {
+    /// Carries out a call: all of it, or nothing. When this returns, whoever asks gets the purge respected.
+    pub async fn purge_call(self: &Arc<Self>, call: PurgeCall) -> Called {
+        let engine = self.clone();
+        // On a thread that may block: patterns are compiled, and what they select is counted.
+        let called = tokio::task::spawn_blocking(move || engine.purge_called(&call)).await;
+        called.unwrap_or_else(|_| {
+            let reason = "the purge was not counted; it may hold";
+            dialects::refusal(Dialect::Varnish, StatusCode::INTERNAL_SERVER_ERROR, reason).into()
+        })
+    }
+
+    fn purge_called(&self, call: &PurgeCall) -> Called {
+        match self.read(call) {
+            Ok(Parsed::Purge(purge, shape)) => {
+                let purged = self.purge(Purge { who: call.who.clone(), ..purge });
+                let id = purged.applied.at.to_string();
+                // A node alone is its own fleet, and no dialect can ask for more than this node.
+                let done = Done { id: &id, matched: purged.matched.count, complete: true };
+                dialects::answer(&shape, &done).into()
+            }
+            Ok(Parsed::Refresh | Parsed::NotAPurge) => {
+                dialects::refusal(Dialect::Varnish, StatusCode::NOT_FOUND, "this is no purge call").into()
+            }
+            Err(bad) => bad.answer().into(),
+        }
+    }
+
+    fn read(&self, call: &PurgeCall) -> Result<Parsed, BadCall> {
+        let site = self.site_owned();
+        let urls = |url: &str| site.purged_url(url);
+        let seen = Call {
+            method: &call.method,
+            authority: &call.authority,
+            path: &call.path,
+            query: call.query.as_deref(),
+            headers: &call.headers,
+            body: &call.body,
+        };
+        match call.door {
+            Door::Admin => dialects::admin(&seen, &urls),
+            Door::Public => dialects::public(&seen, &urls),
+        }
+    }
+}
