@@ -50,7 +50,9 @@ async fn main() -> Done<()> {
 
     let probe = engine.memory.get(&Key::new(1, &0u64.to_le_bytes())).ok_or("the first entry is gone")?;
     let probe = probe.variants.first().ok_or("no variant")?.clone();
-    checks(&clock, engine, &probe);
+    checks(&clock, engine, &probe, "nothing else purged");
+    distinct(&clock, engine, "live", 100_000);
+    checks(&clock, engine, &probe, "100,000 live purges");
 
     println!("\nverdict before              {}", engine.verdict(&probe).as_str());
     let mut settled = engine.sweeper.settled();
@@ -71,12 +73,31 @@ async fn main() -> Done<()> {
     let left = engine.memory.index().size_of(Scope::All);
     println!("swept in                    {:.2?} ({left} entries left)", clock.elapsed() - began);
     println!("charged / resident then     {} MiB / {}", engine.memory.bytes() >> 20, mib(resident()));
+
+    let (before, began) = (resident(), clock.elapsed());
+    distinct(&clock, engine, "many", 10 * count);
+    println!(
+        "\n{} distinct purges     {:.2?}; the table remembers {}, resident {} -> {}",
+        10 * count,
+        clock.elapsed() - began,
+        engine.purges.remembered(),
+        mib(before),
+        mib(resident())
+    );
     running.drain().await;
     Ok(())
 }
 
+/// Purges that many tags that nothing has.
+fn distinct(clock: &Clock, engine: &larder::engine::Engine, name: &str, count: u64) {
+    for n in 0..count {
+        let purge = Purge::new(Mode::Hard, vec![Selector::tag(&format!("{name}{n}"))]);
+        engine.purges.apply_local(&Arc::new(purge), clock.now().wall);
+    }
+}
+
 /// What every hit pays, in nanoseconds.
-fn checks(clock: &Clock, engine: &larder::engine::Engine, probe: &Entry) {
+fn checks(clock: &Clock, engine: &larder::engine::Engine, probe: &Entry, when: &str) {
     const FAST: u32 = 1_000_000;
     const SLOW: u32 = 1_000;
     let per = |took: Duration, rounds: u32| took.as_secs_f64() * 1e9 / f64::from(rounds);
@@ -103,7 +124,7 @@ fn checks(clock: &Clock, engine: &larder::engine::Engine, probe: &Entry) {
     }
     let reading = per(clock.elapsed() - began, SLOW);
     let slow = (per(slow, SLOW) - reading).max(0.0);
-    println!("\ncheck, nothing purged       {fast:.1} ns");
+    println!("\n{when}\ncheck, unchanged log        {fast:.1} ns");
     println!(
         "check, first after a purge  {slow:.0} ns ({:.0} times; {} selectors)",
         slow / fast,
