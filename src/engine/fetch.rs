@@ -7,7 +7,9 @@ use crate::engine::answer::status_failure;
 use crate::engine::draft::{self, Asked, Base, Draft, Refused};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage};
 use crate::engine::growing::{Demand, Growing, ReadBody};
+use crate::engine::held::found;
 use crate::engine::markers::Mark;
+use crate::engine::plan::{self, Seen};
 use crate::engine::policy::Policy;
 use crate::engine::rules::Resolved;
 use crate::engine::{Engine, Site, deliver, request};
@@ -15,9 +17,9 @@ use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Verdict;
 use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::hop;
 use crate::semantics::storable::NotStored;
 use crate::semantics::validate::{self, Stored};
-use crate::semantics::{hop, reuse};
 use crate::store::entry::Meta;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
@@ -179,10 +181,11 @@ impl Fetch {
         let policy = self.site.rules.resolve_response(&self.resolved, old.meta.status, content_type(&fields));
         let drafted = self.draft(old.meta.status, &fields, &policy, sent, now);
         let origin_time = answer.first_byte;
-        let (meta, keep) = match drafted {
-            Ok(draft) => (Meta { fetch_time: old.meta.fetch_time, ..draft.meta }, true),
-            Err(_) => (self.unkept(&old, &fields, now), false),
+        let (meta, refused) = match drafted {
+            Ok(draft) => (Meta { fetch_time: old.meta.fetch_time, ..draft.meta }, None),
+            Err(why) => (self.unkept(&old, &fields, now), Some(why)),
         };
+        let keep = refused.is_none();
         let entry = Arc::new(self.engine.seal(
             &self.site,
             &policy,
@@ -196,14 +199,20 @@ impl Fetch {
         if stored {
             self.engine.metrics.stored(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
         }
-        if !keep {
-            self.engine.memory.remove(&self.key, &old);
-        }
         if keep && is_shareable(&entry.meta, now) {
             self.engine.markers.clear(&self.key);
             self.flight.advance(Stage::Confirmed(entry.clone(), origin_time));
         } else {
-            self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
+            match refused {
+                // What this one request carried ends nothing for the others.
+                Some(why) if self.is_own_affair(why) => self.mark_own_affair(why, now),
+                refused => {
+                    if refused.is_some() {
+                        self.engine.memory.remove(&self.key, &old);
+                    }
+                    self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
+                }
+            }
             self.flight.advance(Stage::NotShareable(StatusCode::NOT_MODIFIED));
         }
         self.tell_leader(LeaderAnswer::Confirmed { entry, origin_time, stored });
@@ -265,10 +274,9 @@ impl Fetch {
     fn is_sheltered(&self, status: StatusCode, now: Now) -> bool {
         let Some(failure) = status_failure(status) else { return false };
         self.replaces.as_ref().is_some_and(|entry| {
-            let age = entry.meta.age(now.mono);
-            let any = RequestDirectives::default();
-            self.engine.verdict(entry) == Verdict::Clean
-                && reuse::usable_on_failure(&entry.meta.freshness, age, &any, failure)
+            let noticed = || entry.meta.age(entry.check.stale_since(now.mono));
+            let seen = Seen::from_verdict(self.engine.verdict(entry), noticed);
+            plan::on_failure(found(entry, seen, now), &RequestDirectives::default(), failure).is_some()
         })
     }
 
@@ -284,11 +292,10 @@ impl Fetch {
         let passing = is_passing(status);
         match why {
             Refused::TooLarge => self.engine.markers.set(&self.key, Mark::TooLarge, now.mono),
-            // A failing origin must not lose its shelter by its failure, nor a key by one client's wish.
-            _ if passing || why == Refused::Semantics(NotStored::RequestNoStore) => {}
-            Refused::Semantics(NotStored::Authorization) => {
-                self.engine.markers.set(&self.key, Mark::NotShareableAuthorized, now.mono);
-            }
+            // A failing origin must not lose its shelter by its failure, nor a key by what one client sent. A 206 or
+            // 304 answers a range or condition that was sent on because of the mark: it must not renew it for ever.
+            _ if passing || why == Refused::Semantics(NotStored::Status) => {}
+            _ if self.is_own_affair(why) => self.mark_own_affair(why, now),
             _ => self.engine.markers.set(&self.key, Mark::NotShareable, now.mono),
         }
         self.flight.advance(Stage::NotShareable(status));
@@ -315,6 +322,16 @@ impl Fetch {
             Refused::Semantics(NotStored::NoLifetime | NotStored::NoValidator) => personal(),
             _ => false,
         }
+    }
+
+    /// Remembers which requests for the key had better not wait for each other: those that carry the same as this one.
+    fn mark_own_affair(&self, why: Refused, now: Now) {
+        let mark = match why {
+            Refused::Semantics(NotStored::RequestNoStore) => return,
+            _ if self.headers.contains_key(AUTHORIZATION) => Mark::NotShareableAuthorized,
+            _ => Mark::NotShareableWithCookie,
+        };
+        self.engine.markers.set(&self.key, mark, now.mono);
     }
 
     async fn download(

@@ -144,7 +144,7 @@ impl Engine {
     /// The purge log's word on an entry. Checked on every use, cheap when nothing happened since the last.
     pub fn verdict(&self, entry: &Entry) -> Verdict {
         let meta = &entry.meta;
-        entry.check.verify(&self.purges, meta.born, &meta.selectors, &meta.subject())
+        entry.check.verify(&self.purges, meta.born, &meta.selectors, || meta.subject())
     }
 
     /// Whether no purge since `born` selects what a request for this place could be answered with, as far as that
@@ -174,12 +174,14 @@ impl Engine {
     ) -> bool {
         let mut selectors = Vec::new();
         for url in urls {
-            let Ok(selector) = Selector::url(url) else { continue };
-            match self.newest_birth(site, url) {
-                Birth::Nothing => {}
-                Birth::Known(born) => selectors.push((selector, Some(born))),
-                Birth::Unknown => selectors.push((selector, None)),
-            }
+            // By the query under which its entries are stored.
+            let Ok(keyed) = site.purged_url(url) else { continue };
+            let born = match self.newest_birth(site, url) {
+                Birth::Nothing => continue,
+                Birth::Known(born) => Some(born),
+                Birth::Unknown => None,
+            };
+            selectors.extend(keyed.into_iter().map(|selector| (selector, born)));
         }
         for group in groups {
             if let Ok(selector) = Selector::group(origin, group) {
@@ -196,7 +198,10 @@ impl Engine {
             RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &HeaderMap::new() };
         let resolved = site.rules.resolve(&facts);
         let policy = &resolved.policy;
-        let one_key = resolved.repeatable && policy.key.headers.is_empty() && policy.key.cookies.is_empty();
+        let one_key = resolved.repeatable
+            && policy.key.headers.is_empty()
+            && policy.key.cookies.is_empty()
+            && policy.key.body_max.is_none();
         if !one_key {
             return Birth::Unknown;
         }
