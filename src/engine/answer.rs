@@ -288,8 +288,7 @@ impl Ask {
                 return self.head(held, going).await;
             }
             if alone || round >= ROUNDS {
-                self.engine.flights.solo_begins();
-                let flight = self.start();
+                let flight = self.engine.flights.alone(&self.key, || self.start());
                 if mark == Some(Mark::NotShareable) && held.entry.is_none() {
                     self.forward_conditions();
                 }
@@ -367,8 +366,28 @@ impl Ask {
         if let (Kind::Hit, Some(raw), true) = (kind, &self.raw, plain_read) {
             let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
             self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
+            self.prepare_anew(entry);
         }
         self.stored_answer(entry, kind, stale.map_or("", StaleWhy::as_str), &member, now)
+    }
+
+    /// After a reload a prepared head is of no use to the fast lane: makes one by the new rules, once.
+    fn prepare_anew(&self, entry: &Arc<Entry>) {
+        // What is just being refreshed is replaced anyway; a copy would be refreshed again.
+        if entry.head.generation == self.site.generation || !entry.try_refresh() {
+            return;
+        }
+        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
+        let anew = self.engine.seal(
+            &self.site,
+            &policy,
+            entry.meta.clone(),
+            entry.body.clone(),
+            entry.length,
+            entry.trailers.clone(),
+        );
+        self.engine.memory.replace(&self.key, entry, Arc::new(anew));
+        entry.refresh_done();
     }
 
     pub(super) fn stored_answer(

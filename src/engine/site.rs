@@ -58,7 +58,7 @@ pub struct Engine {
     pub purges: Arc<PurgeLog>,
     pub sweeper: Sweeper,
     pub metrics: Arc<Metrics>,
-    pub fill_budget: FillBudget,
+    pub fill_budget: Arc<FillBudget>,
     pub memos: fast::Memos,
     /// Seed of key hashes: random per process, so that nobody can choose colliding URLs.
     pub seed: u64,
@@ -115,7 +115,7 @@ impl Engine {
         let budget = (memory.capacity() / 4).max(site.max_object.saturating_mul(4));
         Arc::new(Self {
             clock,
-            fill_budget: FillBudget::new(budget),
+            fill_budget: Arc::new(FillBudget::new(budget)),
             memory,
             flights: Flights::default(),
             markers: Markers::new(),
@@ -237,11 +237,9 @@ impl Engine {
         length: u64,
         trailers: Option<HeaderMap>,
     ) -> Entry {
-        let head = if fast::eligible(&meta, policy, trailers.is_some()) {
-            PreparedHead { bytes: fast::prepare(site, policy, &meta, length), generation: site.generation }
-        } else {
-            PreparedHead::default()
-        };
+        let eligible = fast::eligible(&meta, policy, trailers.is_some());
+        let bytes = if eligible { fast::prepare(site, policy, &meta, length) } else { Bytes::new() };
+        let head = PreparedHead { bytes, generation: site.generation };
         Entry::new(meta, body, length, trailers, head)
     }
 

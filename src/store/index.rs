@@ -200,7 +200,7 @@ impl State {
 
     fn add(&mut self, key: &Key, entry: &Arc<Entry>) {
         let vacant = self.records.vacant_entry();
-        // Four thousand million entries of more than 640 bytes: not on a machine of today. It would go unlisted.
+        // Four thousand million entries of more than a kilobyte: not on a machine of today. It would go unlisted.
         let Some(slot) = Slot::try_from(vacant.key()).ok().filter(|slot| *slot != NO_SLOT) else { return };
         vacant.insert(Record { key: key.clone(), entry: entry.clone() });
         entry.seat.slot.store(slot, Ordering::Relaxed);

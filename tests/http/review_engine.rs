@@ -116,3 +116,49 @@ async fn rfc9111_4_4_location_is_invalidated_by_its_keyed_query() {
     let (reply, _) = house.exchange("GET", "/x?a=1", &[], "304 Not Modified\nETag: \"1\"").await;
     reply.assert_status("fwd=stale");
 }
+
+#[tokio::test]
+async fn a_head_that_one_clients_fields_keep_out_ends_no_lifetime() {
+    for wish in [("Cache-Control", "no-store, no-cache"), ("Authorization", "Bearer x")] {
+        let mut house = House::new("default_ttl: 5m").await;
+        house.fetched("/x", "200 OK\nETag: \"1\"\nContent-Length: 4\n\nours").await;
+        let fields = [wish, ("Pragma", "no-cache"), ("Cache-Control", "no-cache")];
+        house.exchange("HEAD", "/x", &fields, "200 OK\nETag: \"1\"\nContent-Length: 4\n\n").await;
+        house.get("/x").await.assert_hit();
+    }
+}
+
+#[tokio::test]
+async fn browser_ttl_is_for_what_may_be_kept() {
+    let mut house = House::new("browser_ttl: 30s").await;
+    let control = |reply: &crate::support::Reply| reply.header("cache-control").map(str::to_owned);
+    let error = house.fetched("/e", "500 Oops\n\nx").await;
+    assert_eq!(control(&error), None);
+    let private = house.fetched("/p", "200 OK\nCache-Control: no-store\n\nx").await;
+    assert_eq!(control(&private).as_deref(), Some("no-store"));
+    let (posted, _) = house.exchange("POST", "/w", &[], "200 OK\n\nx").await;
+    assert_eq!(control(&posted), None);
+    let missing = house.fetched("/m", "404 Not Found\nCache-Control: max-age=60\n\nx").await;
+    assert_eq!(control(&missing).as_deref(), Some("max-age=60"));
+    let aged = house.fetched("/a", "200 OK\nAge: 20\nCache-Control: s-maxage=60\n\nx").await;
+    assert_eq!(control(&aged).as_deref(), Some("max-age=50, s-maxage=60"));
+}
+
+#[tokio::test]
+async fn rfc9111_4_4_a_write_whose_client_has_left_invalidates() {
+    let mut house = House::new("").await;
+    house.fetched("/x", FRESH).await;
+    let client = house.client("PUT", "/x", &[]).await;
+    let asked = house.origin.next().await;
+    drop(client);
+    asked.answer("200 OK\n\n").await;
+    let engine = house.running.engine();
+    let stored = || {
+        let (_, resource) = engine.memory.iter().next().expect("the page is stored");
+        resource.variants[0].clone()
+    };
+    crate::support::until("the invalidation", || {
+        engine.verdict(&stored()) == larder::purge::Verdict::MustValidate
+    })
+    .await;
+}
