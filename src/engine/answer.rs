@@ -374,7 +374,7 @@ impl Ask {
     /// After a reload a prepared head is of no use to the fast lane: makes one by the new rules, once.
     fn prepare_anew(&self, entry: &Arc<Entry>) {
         // What is just being refreshed is replaced anyway; a copy would be refreshed again.
-        if entry.head.generation == self.site.generation || !entry.try_refresh() {
+        if entry.head.generation >= self.site.generation || !entry.try_refresh() {
             return;
         }
         let policy = self.policy_for(entry.meta.status, &entry.meta.headers);

@@ -74,12 +74,12 @@ impl Ask {
                 None => Waited::Alone,
             },
             Stage::Failed(failure) => {
-                // What the leader's own fields may have caused is not the waiters' error. Those who may have a stale
-                // answer get it nevertheless: all the others' requests reach the origin at once.
+                // What the leader's own fields may have caused is not the waiters' error: another of them leads, and after
+                // some rounds of that each goes alone. Those who may have a stale answer get it at once.
                 if is_everyones(failure) || self.stale_instead(held, Some(Reach::Disconnected)).is_some() {
                     Waited::Done(Box::new(self.failed(held, member, failure, now)))
                 } else {
-                    Waited::Alone
+                    Waited::Again
                 }
             }
         }
