@@ -185,7 +185,9 @@ fn map_bytes(headers: &HeaderMap) -> usize {
 /// The same fields, their values in one allocation of their own. As they come from a connection they are pieces of its read
 /// buffer, and would keep the whole of it in memory for as long as the entry is stored.
 fn compact(fields: &HeaderMap) -> HeaderMap {
-    let text: Bytes = fields.values().flat_map(|value| value.as_bytes()).copied().collect();
+    let mut text = Vec::with_capacity(fields.values().map(HeaderValue::len).sum());
+    fields.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
+    let text = Bytes::from(text);
     let mut out = HeaderMap::with_capacity(fields.keys_len());
     let mut at = 0;
     for (name, value) in fields {
