@@ -30,7 +30,7 @@ use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{AUTHORIZATION, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 use std::sync::Arc;
@@ -245,6 +245,7 @@ impl Ask {
             None => false,
             Some(Mark::NotShareable | Mark::TooLarge) => true,
             Some(Mark::NotShareableAuthorized) => self.headers.contains_key(AUTHORIZATION),
+            Some(Mark::NotShareableWithCookie) => self.headers.contains_key(COOKIE),
         }
     }
 
@@ -287,8 +288,7 @@ impl Ask {
                 return self.head(held, going).await;
             }
             if alone || round >= ROUNDS {
-                self.engine.flights.solo_begins();
-                let flight = self.start();
+                let flight = self.engine.flights.alone(&self.key, || self.start());
                 if mark == Some(Mark::NotShareable) && held.entry.is_none() {
                     self.forward_conditions();
                 }
@@ -348,23 +348,46 @@ impl Ask {
 
     /// From the store, as it is.
     fn serve(&self, held: &Held, stale: Option<StaleWhy>, refresh: bool, now: Now) -> Answered {
-        let Some((entry, _)) = &held.entry else {
+        let Some((entry, seen)) = &held.entry else {
             return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
         };
         if refresh {
             self.refresh_in_background(held, entry);
         }
         let member = Member {
-            ttl: Some(entry.meta.freshness.ttl(entry.meta.age(now.mono))),
+            ttl: Some(seen.ttl(&entry.meta, now)),
             detail: stale.map(StaleWhy::as_str),
             ..Member::default()
         };
         let kind = if stale.is_some() { Kind::Stale } else { Kind::Hit };
-        if let (Kind::Hit, Some(raw)) = (kind, &self.raw) {
+        // The fast lane reads neither bodies nor conditions on the method, and serves GET and HEAD alone: an answer
+        // to a read that is keyed by its body is not what a GET for the same target gets.
+        let plain_read = self.body.is_none() && matches!(self.asked.method, Method::GET | Method::HEAD);
+        if let (Kind::Hit, Some(raw), true) = (kind, &self.raw, plain_read) {
             let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
             self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
+            self.prepare_anew(entry);
         }
         self.stored_answer(entry, kind, stale.map_or("", StaleWhy::as_str), &member, now)
+    }
+
+    /// After a reload a prepared head is of no use to the fast lane: makes one by the new rules, once.
+    fn prepare_anew(&self, entry: &Arc<Entry>) {
+        // What is just being refreshed is replaced anyway; a copy would be refreshed again.
+        if entry.head.generation >= self.site.generation || !entry.try_refresh() {
+            return;
+        }
+        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
+        let anew = self.engine.seal(
+            &self.site,
+            &policy,
+            entry.meta.clone(),
+            entry.body.clone(),
+            entry.length,
+            entry.trailers.clone(),
+        );
+        self.engine.memory.replace(&self.key, entry, Arc::new(anew));
+        entry.refresh_done();
     }
 
     pub(super) fn stored_answer(
@@ -396,7 +419,7 @@ impl Ask {
             return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
         };
         let member = Member {
-            ttl: Some(entry.meta.freshness.ttl(entry.meta.age(now.mono))),
+            ttl: Some(self.seen(entry, now).ttl(&entry.meta, now)),
             detail: Some(why.as_str()),
             ..member
         };
@@ -526,6 +549,11 @@ impl Ask {
         registered: Option<FlightKey>,
         leader: Option<oneshot::Sender<LeaderAnswer>>,
     ) -> Fetch {
+        // A HEAD leads only where it is forced, and what it starts else is the refresh of what a GET brought.
+        let method = if self.body.is_some() { self.asked.method.clone() } else { Method::GET };
+        // RFC 9110 §13.1.2: an If-None-Match that fails is a 304 for GET and HEAD, and a 412 for POST. QUERY is as
+        // safe as GET.
+        let validates = !self.forced && method != Method::POST;
         Fetch {
             engine: self.engine.clone(),
             site: self.site.clone(),
@@ -534,14 +562,13 @@ impl Ask {
             flight,
             registered,
             asked: self.asked.clone(),
-            // A HEAD leads only where it is forced, and what it starts else is the refresh of what a GET brought.
-            method: if self.body.is_some() { self.asked.method.clone() } else { Method::GET },
+            method,
             headers: self.headers.clone(),
             body: self.body.clone(),
             path_and_query: self.path_and_query.clone(),
             target: self.target.clone(),
             base: self.base.clone(),
-            candidate: if self.forced { None } else { held.candidate(&self.engine) },
+            candidate: if validates { held.candidate(&self.engine) } else { None },
             replaces: held.entry.as_ref().map(|(entry, _)| entry.clone()),
             interim: self.interim.clone(),
             wants_range: self.wants_range(),
@@ -564,6 +591,21 @@ fn was_sent(failure: OriginError) -> bool {
             | OriginError::QueueFull
             | OriginError::QueueTimeout
             | OriginError::LocalResources
+            | OriginError::Request
+    )
+}
+
+/// Whether a failure says that the origin can't be reached, whoever asks. What came back in place of an answer, or broke
+/// off before one, may be the doing of what this one request carried.
+pub(super) fn is_everyones(failure: OriginError) -> bool {
+    !matches!(
+        failure,
+        OriginError::Reset
+            | OriginError::Protocol
+            | OriginError::HeadTooLarge
+            | OriginError::BodyTruncated
+            | OriginError::UpgradeFailed
+            | OriginError::RequestBody
             | OriginError::Request
     )
 }

@@ -40,7 +40,15 @@ pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now)
         preconditions::evaluate(client.method, client.headers, meta.status, &meta.headers, meta.received);
     if verdict == preconditions::Verdict::NotModified {
         let headers = preconditions::not_modified_headers(&meta.headers);
-        return finish(client, StatusCode::NOT_MODIFIED, headers, OutBody::Empty, Some(age), member);
+        return finish_stored(
+            client,
+            meta.status,
+            StatusCode::NOT_MODIFIED,
+            headers,
+            OutBody::Empty,
+            Some(age),
+            member,
+        );
     }
     let selected = range::select(client.method, client.headers, meta.status, &meta.headers, entry.length);
     let mut headers = meta.headers.clone();
@@ -58,7 +66,7 @@ pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now)
         }
     };
     let body = if *client.method == Method::HEAD { OutBody::Empty } else { body };
-    finish(client, status, headers, body, Some(age), member)
+    finish_stored(client, meta.status, status, headers, body, Some(age), member)
 }
 
 /// The stored body, with its trailers where it has any.
@@ -126,7 +134,15 @@ pub fn from_shared(
         preconditions::evaluate(client.method, client.headers, meta.status, &meta.headers, meta.received);
     if verdict == preconditions::Verdict::NotModified {
         let headers = preconditions::not_modified_headers(&headers);
-        return Some(finish(client, StatusCode::NOT_MODIFIED, headers, OutBody::Empty, age, member));
+        return Some(finish_stored(
+            client,
+            meta.status,
+            StatusCode::NOT_MODIFIED,
+            headers,
+            OutBody::Empty,
+            age,
+            member,
+        ));
     }
     let length = shared.body.expected();
     let selected = length.map_or(range::Selected::Whole, |length| {
@@ -146,7 +162,30 @@ pub fn from_shared(
         _ if bodyless(meta.status) || *client.method == Method::HEAD => (meta.status, OutBody::Empty),
         _ => (meta.status, OutBody::stream(shared.body.read(0..u64::MAX)?)),
     };
-    Some(finish(client, status, headers, body, age, member))
+    Some(finish_stored(client, meta.status, status, headers, body, age, member))
+}
+
+/// Of an answer that was found storable: `stored` is its status, which may be told as a 206 or 304. Here the rules'
+/// `browser_ttl` applies, to the statuses that a rule's `ttl` applies to.
+fn finish_stored(
+    client: &Client<'_>,
+    stored: StatusCode,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    body: OutBody,
+    age: Option<Duration>,
+    member: &Member,
+) -> Response<OutBody> {
+    let policy = client.policy;
+    if let Some(ttl) = policy.browser_ttl
+        && status != StatusCode::RANGE_NOT_SATISFIABLE
+        && (matches!(stored.as_u16(), 200 | 203 | 204 | 300 | 301 | 308) || policy.store.names_status)
+    {
+        let received = || headers.get(AGE)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs);
+        let age = age.or_else(received).unwrap_or_default();
+        browser_ttl(&mut headers, ttl, age);
+    }
+    finish(client, status, headers, body, age, member)
 }
 
 /// The last touches, common to every answer that came from the store or an origin.
@@ -160,9 +199,6 @@ pub fn finish(
 ) -> Response<OutBody> {
     if let Some(age) = age {
         headers.insert(AGE, age.as_secs().into());
-    }
-    if let Some(ttl) = client.policy.browser_ttl {
-        browser_ttl(&mut headers, ttl, age);
     }
     headers.append(VIA, client.via.clone());
     edit(&mut headers, client);
@@ -185,8 +221,8 @@ fn edit(headers: &mut HeaderMap, client: &Client<'_>) {
 
 /// `max-age = browser_ttl + Age`, so that the browser's copy lives for `browser_ttl` from now (rulings 33).
 /// Other directives stay.
-fn browser_ttl(headers: &mut HeaderMap, ttl: Duration, age: Option<Duration>) {
-    let seconds = ttl.as_secs().saturating_add(age.unwrap_or_default().as_secs());
+fn browser_ttl(headers: &mut HeaderMap, ttl: Duration, age: Duration) {
+    let seconds = ttl.as_secs().saturating_add(age.as_secs());
     let mut directives = vec![format!("max-age={seconds}")];
     for line in headers.get_all(CACHE_CONTROL) {
         let Ok(line) = line.to_str() else { continue };

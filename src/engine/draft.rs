@@ -9,7 +9,7 @@ use crate::semantics::vary::{self, Vary};
 use crate::semantics::{date, hop, targeted};
 use crate::store::entry::{Meta, Place};
 use crate::time::{Now, Wall};
-use http::header::{AGE, DATE, SET_COOKIE};
+use http::header::{AGE, AUTHORIZATION, COOKIE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,17 @@ impl Refused {
             Self::Incomplete => "incomplete",
             Self::FillBudget => "fill-budget",
             Self::Superseded => "superseded",
+        }
+    }
+
+    /// Whether an answer is not stored because of what its request carried, so that others may fare better with theirs.
+    pub fn is_own_affair(self, request: &HeaderMap) -> bool {
+        match self {
+            Self::Semantics(NotStored::RequestNoStore | NotStored::Authorization) => true,
+            Self::Semantics(NotStored::NoLifetime | NotStored::NoValidator) => {
+                request.contains_key(COOKIE) || request.contains_key(AUTHORIZATION)
+            }
+            _ => false,
         }
     }
 }

@@ -33,6 +33,10 @@ const SLOTS: usize = 16_384;
 /// Longest host and target together that is remembered, bytes.
 const LONGEST: usize = 1024;
 
+/// The luck that the fast lane assumes for early refreshes: it leaves all requests to the ordinary way from the age on at
+/// which one in a thousand of them would refresh. Before that age none does.
+const LUCKIEST: f64 = 0.001;
+
 /// What a raw host and target lead to.
 #[derive(Debug)]
 pub struct Memo {
@@ -145,12 +149,13 @@ impl Engine {
         let content_type = content_type(&entry.meta.headers);
         let policy = site.rules.resolve_response(&memo.resolved, entry.meta.status, content_type);
         let wishes = Wishes { honour_client: true, early_refresh: policy.early_refresh };
+        // No draw here: where an early refresh is at all likely the ordinary way draws for it, once.
         let plan = plan::decide(
             Lookup::Found(found),
             &RequestDirectives::default(),
             wishes,
             entry.meta.fetch_time,
-            1.0 - fastrand::f64(),
+            LUCKIEST,
         );
         (plan == Plan::Serve { stale: None, refresh: false }).then(|| FastHit {
             entry: entry.clone(),

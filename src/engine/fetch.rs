@@ -7,7 +7,9 @@ use crate::engine::answer::status_failure;
 use crate::engine::draft::{self, Asked, Base, Draft, Refused};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage};
 use crate::engine::growing::{Demand, Growing, ReadBody};
+use crate::engine::held::found;
 use crate::engine::markers::Mark;
+use crate::engine::plan::{self, Seen};
 use crate::engine::policy::Policy;
 use crate::engine::rules::Resolved;
 use crate::engine::{Engine, Site, deliver, request};
@@ -15,20 +17,22 @@ use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Verdict;
 use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::hop;
 use crate::semantics::storable::NotStored;
 use crate::semantics::validate::{self, Stored};
-use crate::semantics::{hop, reuse};
 use crate::store::entry::Meta;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::Now;
 use bytes::Bytes;
-use http::header::{AGE, AUTHORIZATION, CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE, RANGE, TRAILER};
+use http::header::{AGE, AUTHORIZATION, CONTENT_LENGTH, IF_MODIFIED_SINCE, RANGE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
 /// What only the client that started the fetch may have.
 pub enum LeaderAnswer {
@@ -88,17 +92,15 @@ pub struct Fetch {
 /// Takes the flight out of the map, and frees its waiters even if the task panics.
 struct Registration {
     engine: Arc<Engine>,
-    key: Option<FlightKey>,
+    key: Key,
+    place: Option<FlightKey>,
     flight: Arc<Flight>,
     refreshing: Option<Arc<Entry>>,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        match &self.key {
-            Some(key) => self.engine.flights.remove(key, &self.flight),
-            None => self.engine.flights.solo_ends(),
-        }
+        self.engine.flights.ends(&self.key, self.place.as_ref(), &self.flight);
         if self.flight.is_pending() {
             self.flight.advance(Stage::Failed(OriginError::Request));
         }
@@ -113,7 +115,8 @@ impl Fetch {
     pub async fn run(mut self, refreshing: Option<Arc<Entry>>) {
         let _registration = Registration {
             engine: self.engine.clone(),
-            key: self.registered.clone(),
+            key: self.key.clone(),
+            place: self.registered.clone(),
             flight: self.flight.clone(),
             refreshing,
         };
@@ -179,10 +182,11 @@ impl Fetch {
         let policy = self.site.rules.resolve_response(&self.resolved, old.meta.status, content_type(&fields));
         let drafted = self.draft(old.meta.status, &fields, &policy, sent, now);
         let origin_time = answer.first_byte;
-        let (meta, keep) = match drafted {
-            Ok(draft) => (Meta { fetch_time: old.meta.fetch_time, ..draft.meta }, true),
-            Err(_) => (self.unkept(&old, &fields, now), false),
+        let (meta, refused) = match drafted {
+            Ok(draft) => (Meta { fetch_time: old.meta.fetch_time, ..draft.meta }, None),
+            Err(why) => (self.unkept(&old, &fields, now), Some(why)),
         };
+        let keep = refused.is_none();
         let entry = Arc::new(self.engine.seal(
             &self.site,
             &policy,
@@ -196,14 +200,20 @@ impl Fetch {
         if stored {
             self.engine.metrics.stored(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
         }
-        if !keep {
-            self.engine.memory.remove(&self.key, &old);
-        }
         if keep && is_shareable(&entry.meta, now) {
             self.engine.markers.clear(&self.key);
             self.flight.advance(Stage::Confirmed(entry.clone(), origin_time));
         } else {
-            self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
+            match refused {
+                // What this one request carried ends nothing for the others.
+                Some(why) if why.is_own_affair(&self.headers) => self.mark_own_affair(why, now),
+                refused => {
+                    if refused.is_some() {
+                        self.engine.memory.remove(&self.key, &old);
+                    }
+                    self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
+                }
+            }
             self.flight.advance(Stage::NotShareable(StatusCode::NOT_MODIFIED));
         }
         self.tell_leader(LeaderAnswer::Confirmed { entry, origin_time, stored });
@@ -265,10 +275,9 @@ impl Fetch {
     fn is_sheltered(&self, status: StatusCode, now: Now) -> bool {
         let Some(failure) = status_failure(status) else { return false };
         self.replaces.as_ref().is_some_and(|entry| {
-            let age = entry.meta.age(now.mono);
-            let any = RequestDirectives::default();
-            self.engine.verdict(entry) == Verdict::Clean
-                && reuse::usable_on_failure(&entry.meta.freshness, age, &any, failure)
+            let noticed = || entry.meta.age(entry.check.stale_since(now.mono));
+            let seen = Seen::from_verdict(self.engine.verdict(entry), noticed);
+            plan::on_failure(found(entry, seen, now), &RequestDirectives::default(), failure).is_some()
         })
     }
 
@@ -284,11 +293,10 @@ impl Fetch {
         let passing = is_passing(status);
         match why {
             Refused::TooLarge => self.engine.markers.set(&self.key, Mark::TooLarge, now.mono),
-            // A failing origin must not lose its shelter by its failure, nor a key by one client's wish.
-            _ if passing || why == Refused::Semantics(NotStored::RequestNoStore) => {}
-            Refused::Semantics(NotStored::Authorization) => {
-                self.engine.markers.set(&self.key, Mark::NotShareableAuthorized, now.mono);
-            }
+            // A failing origin must not lose its shelter by its failure, nor a key by what one client sent. A 206 or
+            // 304 answers a range or condition that was sent on because of the mark: it must not renew it for ever.
+            _ if passing || why == Refused::Semantics(NotStored::Status) => {}
+            _ if why.is_own_affair(&self.headers) => self.mark_own_affair(why, now),
             _ => self.engine.markers.set(&self.key, Mark::NotShareable, now.mono),
         }
         self.flight.advance(Stage::NotShareable(status));
@@ -296,7 +304,7 @@ impl Fetch {
         // says nothing of it, or is kept out by what this one request carried.
         if let Some(old) = &self.replaces
             && !passing
-            && !self.is_own_affair(why)
+            && !why.is_own_affair(&self.headers)
         {
             self.engine.memory.remove(&self.key, old);
         }
@@ -307,14 +315,14 @@ impl Fetch {
         self.tell_leader(LeaderAnswer::Response { response: answer.response, why, origin_time });
     }
 
-    /// Whether an answer is not stored because of this request, so that others may fare better with theirs.
-    fn is_own_affair(&self, why: Refused) -> bool {
-        let personal = || self.headers.contains_key(COOKIE) || self.headers.contains_key(AUTHORIZATION);
-        match why {
-            Refused::Semantics(NotStored::RequestNoStore | NotStored::Authorization) => true,
-            Refused::Semantics(NotStored::NoLifetime | NotStored::NoValidator) => personal(),
-            _ => false,
-        }
+    /// Remembers which requests for the key had better not wait for each other: those that carry the same as this one.
+    fn mark_own_affair(&self, why: Refused, now: Now) {
+        let mark = match why {
+            Refused::Semantics(NotStored::RequestNoStore) => return,
+            _ if self.headers.contains_key(AUTHORIZATION) => Mark::NotShareableAuthorized,
+            _ => Mark::NotShareableWithCookie,
+        };
+        self.engine.markers.set(&self.key, mark, now.mono);
     }
 
     async fn download(
@@ -331,7 +339,7 @@ impl Fetch {
             content_length(answer.response.headers())
         };
         let received_age = answer.response.headers().get(AGE).cloned();
-        let body = Growing::new(expected);
+        let body = Growing::charged(expected, self.engine.fill_budget.clone());
         let meta = Arc::new(draft.meta);
         let shared = Arc::new(Shared {
             meta: meta.clone(),
@@ -349,9 +357,9 @@ impl Fetch {
             body: body.clone(),
             started: now,
             received: 0,
-            charged: 0,
             keeping: true,
             stored: false,
+            throttled: None,
         };
         if expected == Some(0) {
             sink.store(None, None); // there is no last byte to store it before
@@ -385,6 +393,9 @@ fn is_shareable(meta: &Meta, now: Now) -> bool {
     meta.freshness.is_fresh(meta.age(now.mono)) && !meta.freshness.must_validate
 }
 
+/// How long the slowest of several readers may hold back the others, where no more than a window of the body is kept.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Where the chunks of one download go.
 struct Sink {
     engine: Arc<Engine>,
@@ -397,15 +408,14 @@ struct Sink {
     started: Now,
     /// Bytes of the body so far.
     received: u64,
-    /// Bytes charged to the budget of bodies in flight.
-    charged: u64,
     keeping: bool,
     stored: bool,
+    /// Runs while readers hold the download back.
+    throttled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.engine.fill_budget.give_back(self.charged);
         self.engine.metrics.origin_bytes(self.received);
         // Dropped in the middle (shutdown, panic): readers must not wait for ever. No effect after the end.
         self.body.fail("fetch-aborted");
@@ -415,7 +425,7 @@ impl Drop for Sink {
 impl Sink {
     async fn fill(mut self, mut from: OriginBody) {
         let trailers = loop {
-            if self.body.room().await == Demand::Abandoned {
+            if self.room().await == Demand::Abandoned {
                 return; // too large to keep, and nobody is left to read it
             }
             match from.frame().await {
@@ -433,6 +443,28 @@ impl Sink {
         }
         self.store(None, trailers.clone());
         self.body.finish(trailers);
+    }
+
+    /// Waits until there is room. A reader whose lag has kept the window full for [`PATIENCE`] while others have read
+    /// everything is given up, so that it is not the pace of all.
+    async fn room(&mut self) -> Demand {
+        if !self.body.is_crowded() {
+            self.throttled = None;
+        }
+        loop {
+            if !self.body.is_full() {
+                return self.body.room().await;
+            }
+            let throttled = self.throttled.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+            tokio::select! {
+                biased;
+                () = throttled => {
+                    self.throttled = None;
+                    self.body.give_up_slowest();
+                }
+                demand = self.body.room() => return demand,
+            }
+        }
     }
 
     fn broken(&self, error: &str) {
@@ -461,8 +493,7 @@ impl Sink {
         let why = if self.received > self.site.max_object {
             self.engine.markers.set(&self.key, Mark::TooLarge, self.engine.clock.now().mono);
             Refused::TooLarge
-        } else if self.engine.fill_budget.take(chunk) {
-            self.charged += chunk;
+        } else if self.body.charge(chunk) {
             return;
         } else {
             Refused::FillBudget
@@ -496,7 +527,7 @@ impl Sink {
 
 /// Small pieces of one body share a large read buffer each: a stored body of many tiny chunks, or of one slice of
 /// a big buffer, would hold more memory than it is charged with. Such bodies are copied once, here.
-fn compact(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
+pub(super) fn compact(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
     /// Chunks below this are merged; above it the slack of a read buffer is small beside the chunk.
     const SMALL: usize = 16 * 1024;
     if chunks.iter().all(|c| c.len() >= SMALL) {

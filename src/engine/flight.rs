@@ -113,30 +113,51 @@ pub enum Ticket {
 pub enum Newest {
     None,
     Born(Born),
-    /// There are flights of which it is not known what they are for.
+    /// There are answers on their way of which it is not known what they are for.
     Unknown,
 }
 
 const SHARDS: usize = 64;
 
-type Shard = Mutex<HashMap<FlightKey, Arc<Flight>>>;
+/// A share of the keys.
+#[derive(Debug, Default)]
+struct Shard {
+    /// Those that can be joined.
+    joinable: HashMap<FlightKey, Arc<Flight>>,
+    /// All whose fetch is running: also those that nobody can join, and those whose place another has taken.
+    running: HashMap<Key, Vec<Arc<Flight>>>,
+}
+
+impl Shard {
+    fn begins(&mut self, key: &Key, flight: &Arc<Flight>) {
+        self.running.entry(key.clone()).or_default().push(flight.clone());
+    }
+
+    fn ends(&mut self, key: &Key, flight: &Arc<Flight>) {
+        let Some(flights) = self.running.get_mut(key) else { return };
+        flights.retain(|f| !Arc::ptr_eq(f, flight));
+        if flights.is_empty() {
+            self.running.remove(key);
+        }
+    }
+}
 
 /// All flights of this process.
 #[derive(Debug)]
 pub struct Flights {
-    shards: Box<[Shard]>,
-    /// Flights that nobody can join, and that the map doesn't hold.
-    solo: AtomicUsize,
+    shards: Box<[Mutex<Shard>]>,
+    /// Answers to POST that are being kept for GET, for which no flight stands.
+    kept: AtomicUsize,
 }
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), solo: AtomicUsize::new(0) }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), kept: AtomicUsize::new(0) }
     }
 }
 
 impl Flights {
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<FlightKey, Arc<Flight>>> {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
         let at = usize::try_from(key.hash_value() >> 32).unwrap_or(0) % SHARDS;
         #[allow(clippy::indexing_slicing)] // `at < SHARDS`
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
@@ -157,65 +178,79 @@ impl Flights {
         // An answer to a request without `Authorization` is good for one with it; the other way round rarely.
         let public = key.authorized.then(|| FlightKey { authorized: false, ..key.clone() });
         for key in public.iter().chain([key]) {
-            if let Some(flight) = shard.get(key)
+            if let Some(flight) = shard.joinable.get(key)
                 && joinable(flight)
             {
                 return Ticket::Wait(flight.clone());
             }
         }
         let Some(flight) = start() else { return Ticket::LookAgain };
-        shard.insert(key.clone(), flight.clone());
+        shard.joinable.insert(key.clone(), flight.clone());
+        shard.begins(&key.key, &flight);
         Ticket::Lead(flight)
     }
 
-    /// Takes `flight` out, unless another has taken its place.
-    pub fn remove(&self, key: &FlightKey, flight: &Arc<Flight>) {
-        let mut shard = self.shard(&key.key);
-        if shard.get(key).is_some_and(|f| Arc::ptr_eq(f, flight)) {
-            shard.remove(key);
+    /// Starts a flight that nobody can join. `start` runs while the map can't change: a write either finds the flight, or
+    /// has been answered before its birth was read.
+    pub fn alone(&self, key: &Key, start: impl FnOnce() -> Arc<Flight>) -> Arc<Flight> {
+        let mut shard = self.shard(key);
+        let flight = start();
+        shard.begins(key, &flight);
+        flight
+    }
+
+    /// The fetch of `flight` is over. It leaves its place, unless another has taken that; `joinable` is `None` for one
+    /// that nobody could join.
+    pub fn ends(&self, key: &Key, joinable: Option<&FlightKey>, flight: &Arc<Flight>) {
+        let mut shard = self.shard(key);
+        if let Some(place) = joinable
+            && shard.joinable.get(place).is_some_and(|f| Arc::ptr_eq(f, flight))
+        {
+            shard.joinable.remove(place);
         }
+        shard.ends(key, flight);
     }
 
-    /// Counts a flight that isn't in the map; call before its position in the purge log is read.
-    pub fn solo_begins(&self) {
-        self.solo.fetch_add(1, Ordering::SeqCst);
+    /// Counts an answer to POST that is being kept; call before its position in the purge log is read.
+    pub fn kept_begins(&self) {
+        self.kept.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub fn solo_ends(&self) {
-        self.solo.fetch_sub(1, Ordering::SeqCst);
+    pub fn kept_ends(&self) {
+        self.kept.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// The newest birth among the flights for `key`.
+    /// The newest birth among the flights for `key`, those included that nobody can join.
     pub fn newest_born(&self, key: &Key) -> Newest {
-        if self.solo.load(Ordering::SeqCst) > 0 {
+        if self.kept.load(Ordering::SeqCst) > 0 {
             return Newest::Unknown;
         }
         let shard = self.shard(key);
-        let born = shard.iter().filter(|(k, _)| k.key == *key).map(|(_, f)| f.born);
+        let born = shard.running.get(key).into_iter().flatten().map(|f| f.born);
         born.max_by_key(birth_order).map_or(Newest::None, Newest::Born)
     }
 
-    /// Flights in progress, for `larder_inflight`.
+    /// Flights that can be joined, for `larder_inflight`.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.sum(|shard| shard.joinable.len())
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    fn sum(&self, count: impl Fn(&Shard) -> usize) -> usize {
+        self.shards.iter().map(|s| count(&s.lock().unwrap_or_else(PoisonError::into_inner))).sum()
+    }
+
     /// Requests that wait for the head of another's fetch.
     pub fn waiters(&self) -> usize {
-        let waiting = |s: &Shard| -> usize {
-            let shard = s.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.values().map(|f| f.stage.receiver_count()).sum()
-        };
-        self.shards.iter().map(waiting).sum()
+        self.sum(|shard| shard.joinable.values().map(|f| f.stage.receiver_count()).sum())
     }
 
     /// No fetch is in progress, not even one that nobody can join.
     pub fn is_idle(&self) -> bool {
-        self.solo.load(Ordering::SeqCst) == 0 && self.is_empty()
+        self.kept.load(Ordering::SeqCst) == 0 && self.sum(|shard| shard.running.len()) == 0
     }
 }
 
@@ -242,7 +277,7 @@ mod tests {
             panic!()
         };
         assert!(Arc::ptr_eq(&first, &joined));
-        flights.remove(&key(), &first);
+        flights.ends(&key().key, Some(&key()), &first);
         assert!(flights.is_idle());
     }
 
@@ -251,9 +286,28 @@ mod tests {
         let flights = Flights::default();
         let Ticket::Lead(old) = flights.join_or_lead(&key(), |_| true, || Some(flight())) else { panic!() };
         let Ticket::Lead(new) = flights.join_or_lead(&key(), |_| false, || Some(flight())) else { panic!() };
-        flights.remove(&key(), &old);
+        flights.ends(&key().key, Some(&key()), &old);
         let Ticket::Wait(joined) = flights.join_or_lead(&key(), |_| true, || None) else { panic!() };
         assert!(Arc::ptr_eq(&new, &joined));
+    }
+
+    #[test]
+    fn rfc9111_4_4_a_write_finds_every_running_fetch_replaced_and_unjoinable_ones_too() {
+        let flights = Flights::default();
+        let key = key();
+        assert_eq!(flights.newest_born(&key.key), Newest::None);
+        let Ticket::Lead(old) = flights.join_or_lead(&key, |_| true, || Some(flight())) else { panic!() };
+        let Ticket::Lead(new) = flights.join_or_lead(&key, |_| false, || Some(flight())) else { panic!() };
+        let alone = flights.alone(&key.key, flight);
+        flights.ends(&key.key, Some(&key), &new);
+        assert!(flights.is_empty() && !flights.is_idle());
+        assert!(matches!(flights.newest_born(&key.key), Newest::Born(_)));
+        flights.ends(&key.key, Some(&key), &old);
+        assert!(matches!(flights.newest_born(&key.key), Newest::Born(_)));
+        assert_eq!(flights.newest_born(&Key::new(1, b"other")), Newest::None);
+        flights.ends(&key.key, None, &alone);
+        assert_eq!(flights.newest_born(&key.key), Newest::None);
+        assert!(flights.is_idle());
     }
 
     #[test]
@@ -263,7 +317,7 @@ mod tests {
         let found = stored.get(); // the look-up: nothing there
         let Ticket::Lead(fetch) = flights.join_or_lead(&key(), |_| true, || Some(flight())) else { panic!() };
         stored.set(true); // the fetch stores, then leaves the map
-        flights.remove(&key(), &fetch);
+        flights.ends(&key().key, Some(&key()), &fetch);
         let start = || (stored.get() == found).then(flight);
         assert!(matches!(flights.join_or_lead(&key(), |_| true, start), Ticket::LookAgain));
         assert!(flights.is_idle());

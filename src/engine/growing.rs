@@ -4,9 +4,11 @@
 //! Two modes. **Keep**: every chunk stays, because the whole is going to be stored; a reader may start at any
 //! time. **Window**: the object turned out too large to store, so chunks are dropped once the slowest reader has
 //! passed them, and the producer waits while [`WINDOW`] bytes are unread: memory stays flat, and the origin is
-//! read at the pace of the slowest client (whose stalls the connection's write time-out bounds).
+//! read at the pace of the slowest client (whose stalls the connection's write time-out bounds, and which is given up when it
+//! holds back others for too long).
 
 use crate::body::BoxError;
+use crate::engine::site::FillBudget;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -36,6 +38,8 @@ struct Reader {
     /// Index of its next chunk, counted from the first chunk ever.
     next: usize,
     waker: Option<Waker>,
+    /// It was too slow for the others, and gets no more.
+    given_up: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,27 @@ struct Inner {
     window: bool,
     readers: Vec<Option<Reader>>,
     producer: Option<Waker>,
+    charge: Option<Charge>,
+}
+
+/// What the body is charged with, for as long as anybody holds it.
+#[derive(Debug)]
+struct Charge {
+    budget: Arc<FillBudget>,
+    bytes: u64,
+}
+
+impl Charge {
+    fn shrink_to(&mut self, bytes: u64) {
+        self.budget.give_back(self.bytes.saturating_sub(bytes));
+        self.bytes = self.bytes.min(bytes);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
 }
 
 /// The shared body.
@@ -70,6 +95,22 @@ pub enum Demand {
 }
 
 impl Growing {
+    /// One whose bytes are charged to `budget` ([`Growing::charge`]) until nobody reads it any more.
+    pub fn charged(expected: Option<u64>, budget: Arc<FillBudget>) -> Arc<Self> {
+        let body = Self::new(expected);
+        body.lock().charge = Some(Charge { budget, bytes: 0 });
+        body
+    }
+
+    /// Charges bytes that are to come. False when that would be too much; nothing is charged then.
+    pub fn charge(&self, bytes: u64) -> bool {
+        let mut inner = self.lock();
+        let Some(charge) = &mut inner.charge else { return true };
+        let fits = charge.budget.take(bytes);
+        charge.bytes += if fits { bytes } else { 0 };
+        fits
+    }
+
     pub fn new(expected: Option<u64>) -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::new(Inner {
@@ -81,6 +122,7 @@ impl Growing {
                 window: false,
                 readers: Vec::new(),
                 producer: None,
+                charge: None,
             }),
             expected,
         })
@@ -132,6 +174,43 @@ impl Growing {
         })
     }
 
+    /// Window mode, and the window is full.
+    pub fn is_full(&self) -> bool {
+        let inner = self.lock();
+        inner.window && inner.held >= WINDOW
+    }
+
+    /// Window mode, and the window is more than half full.
+    pub fn is_crowded(&self) -> bool {
+        let inner = self.lock();
+        inner.window && inner.held > WINDOW / 2
+    }
+
+    /// Fails the slowest readers if others have read everything and wait.
+    pub fn give_up_slowest(&self) {
+        let mut inner = self.lock();
+        let end = inner.base + inner.chunks.len();
+        let reading = || inner.readers.iter().flatten().filter(|r| !r.given_up).map(|r| r.next);
+        let (slowest, fastest) = (reading().min(), reading().max());
+        if fastest != Some(end) || slowest == fastest {
+            return;
+        }
+        let slow = |r: &&mut Reader| Some(r.next) == slowest;
+        let wakers: Vec<Waker> = inner
+            .readers
+            .iter_mut()
+            .flatten()
+            .filter(slow)
+            .filter_map(|reader| {
+                reader.given_up = true;
+                reader.waker.take()
+            })
+            .collect();
+        inner.drop_passed();
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// The end, with trailers if there were any.
     pub fn finish(&self, trailers: Option<HeaderMap>) {
         let mut inner = self.lock();
@@ -164,7 +243,7 @@ impl Growing {
         if inner.window && inner.base > 0 {
             return None;
         }
-        let reader = Reader { next: 0, waker: None };
+        let reader = Reader { next: 0, waker: None, given_up: false };
         let free = inner.readers.iter().position(Option::is_none);
         let slot = match free.and_then(|i| inner.readers.get_mut(i).map(|r| (i, r))) {
             Some((i, place)) => {
@@ -192,12 +271,16 @@ impl Inner {
         if !self.window {
             return;
         }
-        let slowest = self.readers.iter().flatten().map(|r| r.next).min();
+        let slowest = self.readers.iter().flatten().filter(|r| !r.given_up).map(|r| r.next).min();
         let keep_from = slowest.unwrap_or(usize::MAX);
         while self.base < keep_from {
             let Some(chunk) = self.chunks.pop_front() else { break };
             self.held -= chunk.len() as u64;
             self.base += 1;
+        }
+        let held = self.held;
+        if let Some(charge) = &mut self.charge {
+            charge.shrink_to(held);
         }
         if (self.held < WINDOW || slowest.is_none())
             && let Some(waker) = self.producer.take()
@@ -253,6 +336,10 @@ impl ReadBody {
             let mut inner = from.lock();
             let base = inner.base;
             let Some(Some(reader)) = inner.readers.get_mut(self.slot) else { return Poll::Ready(None) };
+            if reader.given_up {
+                self.done = true;
+                return Poll::Ready(Some(Err(Box::new(Truncated("reader-too-slow")))));
+            }
             let next = reader.next;
             match inner.chunks.get(next.saturating_sub(base)).cloned() {
                 Some(chunk) => {
@@ -368,6 +455,39 @@ mod tests {
         drop(fast);
         assert_eq!(now(body.room()), Some(Demand::Abandoned));
         assert_eq!(body.lock().held, 0);
+    }
+
+    #[test]
+    fn who_holds_back_others_that_have_read_everything_is_given_up() {
+        let body = Growing::new(None);
+        let mut slow = body.read(0..u64::MAX).unwrap();
+        let mut fast = body.read(0..u64::MAX).unwrap();
+        body.keep_no_more();
+        body.push(Bytes::from(vec![b'x'; usize::try_from(WINDOW).unwrap()]));
+        assert!(body.is_full());
+        body.give_up_slowest();
+        assert!(body.is_full(), "both are as slow: nobody is held back");
+        data(&mut fast).unwrap();
+        body.give_up_slowest();
+        assert_eq!(now(body.room()), Some(Demand::Wanted));
+        assert!(now(slow.frame()).unwrap().unwrap().is_err());
+        body.push(Bytes::from_static(b"y"));
+        assert_eq!(data(&mut fast).unwrap(), "y");
+    }
+
+    #[test]
+    fn bytes_stay_charged_as_long_as_somebody_holds_them() {
+        let budget = Arc::new(FillBudget::new(10));
+        let body = Growing::charged(None, budget.clone());
+        assert!(body.charge(8));
+        assert!(!body.charge(8));
+        body.push(Bytes::from_static(b"12345678"));
+        let reader = body.read(0..u64::MAX).unwrap();
+        body.finish(None);
+        drop(body);
+        assert_eq!(budget.used(), 8);
+        drop(reader);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

@@ -64,12 +64,18 @@ fn optional(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
 
 /// The first cookie of that name (RFC 6265 §5.4 leaves the order to the client; servers take the first).
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|b| *b == b';'))
-        .map(<[u8]>::trim_ascii)
-        .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    cookies(headers).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+/// All cookies, each as `name=value`, in order.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(COOKIE).iter();
+    lines.flat_map(|line| line.as_bytes().split(|b| *b == b';')).map(<[u8]>::trim_ascii)
+}
+
+/// What stands before the `=` of a `name=value`.
+pub fn cookie_name(pair: &[u8]) -> &[u8] {
+    pair.split(|b| *b == b'=').next().unwrap_or_default()
 }
 
 #[cfg(test)]

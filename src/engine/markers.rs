@@ -10,8 +10,12 @@ use std::time::Duration;
 /// stored, which removes the mark; this only bounds the memory of keys that nobody asks for again.
 pub const REMEMBERED: Duration = Duration::from_secs(120);
 
-/// How many keys are remembered; random URLs can't grow it further.
-pub const CAPACITY: u64 = 100_000;
+/// Bytes of keys that are remembered, some 100,000 of usual length; neither random URLs nor large bodies that are part
+/// of the key can grow it further.
+pub const CAPACITY: u64 = 16 << 20;
+
+/// Charged for each key beside its bytes.
+const OVERHEAD: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -20,6 +24,9 @@ pub enum Mark {
     /// The last answer to a request with `Authorization` could not be shared (RFC 9111 §3.5); those without may
     /// fare better.
     NotShareableAuthorized,
+    /// The last answer to a request with `Cookie` could not be shared, for want of an explicit lifetime; those without may
+    /// fare better.
+    NotShareableWithCookie,
     /// The object is over `max_object`.
     TooLarge,
 }
@@ -32,6 +39,7 @@ impl Markers {
     pub fn new() -> Self {
         let map = moka::sync::Cache::builder()
             .max_capacity(CAPACITY)
+            .weigher(|key: &Key, _| u32::try_from(key.len().saturating_add(OVERHEAD)).unwrap_or(u32::MAX))
             .time_to_live(REMEMBERED)
             .build_with_hasher(BuildKeyHasher::default());
         Self(map)
@@ -57,5 +65,23 @@ impl Markers {
 impl Default for Markers {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_hold_large_bodies_are_bounded_by_their_bytes() {
+        let markers = Markers::new();
+        for n in 0..1000u32 {
+            let mut bytes = vec![0; 64 * 1024];
+            bytes.extend_from_slice(&n.to_le_bytes());
+            markers.set(&Key::new(1, &bytes), Mark::NotShareable, Mono(0));
+        }
+        markers.0.run_pending_tasks();
+        assert!(markers.0.weighted_size() <= CAPACITY);
+        assert!(markers.0.entry_count() > 0);
     }
 }

@@ -2,7 +2,7 @@
 //! in. Their answers stream straight through, at the pace of their one client. What a HEAD teaches the store
 //! (RFC 9111 §4.3.5) happens here too; what a write does to it is in `write`.
 
-use crate::body::OutBody;
+use crate::body::{InBody, OutBody};
 use crate::engine::answer::{Answered, Ask, Failure};
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{self, Asked, Base};
@@ -13,7 +13,7 @@ use crate::engine::policy::Policy;
 use crate::engine::request::{self, Incoming, is_keyed_by_body};
 use crate::engine::rules::Resolved;
 use crate::engine::site::{self, Engine, Site};
-use crate::engine::write::Write;
+use crate::engine::write::{Kept, Write};
 use crate::observe::Metrics;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Born;
@@ -24,7 +24,7 @@ use crate::store::entry::Meta;
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{CONNECTION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, UPGRADE};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,22 +48,30 @@ pub(super) async fn pass(
         headers.insert(UPGRADE, protocol.clone());
     }
     let body = std::mem::replace(&mut incoming.body, crate::body::empty_in());
-    let path_and_query = request::path_and_query(&policy, &incoming.path, query.as_deref());
-    let (born, sent) = (engine.purges.cursor(), engine.clock.now());
-    let retry_safe = body.is_end_stream() && is_idempotent(&incoming.method);
-    let options =
-        SendOptions { key_hash: 0, interim: incoming.interim.clone(), retry_safe, first_byte_timeout: None };
-    let answer = match origin_request(&incoming.method, &path_and_query, headers.clone(), body) {
-        Ok(request) => engine.ask_origin(site, &policy, request, options).await,
-        Err(error) => Err(error),
+    let unsafe_ = !incoming.method.is_safe() && !is_keyed_by_body(&incoming.method, &policy);
+    let exchange = Exchange {
+        engine: engine.clone(),
+        site: site.clone(),
+        policy: policy.clone(),
+        incoming,
+        headers,
+        query,
+        base,
     };
-    let answer = match answer {
-        Ok(answer) => answer,
+    let (incoming, answered) = if unsafe_ {
+        // A client that leaves (a reset stream, say) must not keep what its request changed from being invalidated. So
+        // the exchange is a task of its own up to the answer's head.
+        match tokio::spawn(exchange.run(body)).await {
+            Ok(exchanged) => exchanged,
+            Err(_) => return (Err(Failure::Internal), Outcome::new(Kind::Error, "internal", &policy.rule)),
+        }
+    } else {
+        exchange.run(body).await
+    };
+    let (answer, kept, now) = match answered {
+        Ok(answered) => answered,
         Err(error) => return origin_error(&policy, error),
     };
-    let now = engine.clock.now();
-    let write = Write { engine, site, incoming: &incoming, query: query.as_deref(), base, born, sent, now };
-    let kept = write.take_effect(&headers, &answer, is_keyed_by_body(&incoming.method, &policy));
     // What a rule sets may depend on the status.
     let (status, fields) = (answer.response.status(), answer.response.headers());
     let policy = site.rules.resolve_response(&resolved, status, content_type(fields));
@@ -81,6 +89,53 @@ pub(super) async fn pass(
         None => relay(&client, answer.response, &engine.metrics, &member, now),
     };
     (Ok(response), outcome)
+}
+
+/// A request that is sent on, up to its answer's head and what that does to the store.
+struct Exchange {
+    engine: Arc<Engine>,
+    site: Arc<Site>,
+    policy: Arc<Policy>,
+    incoming: Incoming,
+    /// As they are sent.
+    headers: HeaderMap,
+    query: Option<String>,
+    base: Option<Base>,
+}
+
+impl Exchange {
+    async fn run(self, body: InBody) -> (Incoming, Result<(Answer, Option<Kept>, Now), OriginError>) {
+        let Self { engine, site, policy, incoming, headers, query, base } = self;
+        let path_and_query = request::path_and_query(&policy, &incoming.path, query.as_deref());
+        let (born, sent) = (engine.purges.cursor(), engine.clock.now());
+        let options = SendOptions {
+            key_hash: 0,
+            interim: incoming.interim.clone(),
+            retry_safe: body.is_end_stream() && is_idempotent(&incoming.method),
+            first_byte_timeout: None,
+        };
+        let answer = match origin_request(&incoming.method, &path_and_query, headers.clone(), body) {
+            Ok(request) => engine.ask_origin(&site, &policy, request, options).await,
+            Err(error) => Err(error),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return (incoming, Err(error)),
+        };
+        let now = engine.clock.now();
+        let write = Write {
+            engine: &engine,
+            site: &site,
+            incoming: &incoming,
+            query: query.as_deref(),
+            base,
+            born,
+            sent,
+            now,
+        };
+        let kept = write.take_effect(&headers, &answer, is_keyed_by_body(&incoming.method, &policy));
+        (incoming, Ok((answer, kept, now)))
+    }
 }
 
 fn origin_error(policy: &Policy, error: OriginError) -> Answered {
@@ -233,6 +288,8 @@ fn learn_from_head(ask: &Ask, answer: &Answer, born: Born, sent: Now, now: Now) 
     let renewed = draft::draft(&asked, old.meta.status, &updated, &policy, tags, now, fastrand::f64());
     let meta = match renewed {
         Ok(draft) if confirms => Meta { fetch_time: old.meta.fetch_time, ..draft.meta },
+        // Still true, and kept out by what this one client sent: nothing was learned.
+        Err(why) if confirms && why.is_own_affair(&ask.headers) => return,
         _ => stale_from_now(&old.meta, now),
     };
     let entry = ask.engine.seal(&ask.site, &policy, meta, old.body.clone(), old.length, old.trailers.clone());

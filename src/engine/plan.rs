@@ -6,6 +6,8 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::Forward;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::reuse::{self, Failure, Use, Why};
+use crate::store::entry::Meta;
+use crate::time::Now;
 use http::Method;
 use std::time::Duration;
 
@@ -120,6 +122,15 @@ impl Seen {
             Verdict::MustValidate => Self::MustValidate,
             Verdict::Soft => Self::SoftAtAge(age_when_noticed()),
         }
+    }
+
+    /// Seconds of freshness left, negative when it is stale: for a soft-purged entry counted from the purge.
+    pub fn ttl(self, meta: &Meta, now: Now) -> i64 {
+        let freshness = match self {
+            Self::SoftAtAge(age) => expired_at(&meta.freshness, age),
+            Self::Clean | Self::Hard | Self::MustValidate => meta.freshness,
+        };
+        freshness.ttl(meta.age(now.mono))
     }
 }
 

@@ -5,9 +5,9 @@ use crate::engine::answer::Ask;
 use crate::engine::flight::{FlightKey, Ticket};
 use crate::engine::held::Held;
 use crate::engine::key;
-use crate::engine::policy::Policy;
 use crate::interim::InterimSender;
 use crate::store::Entry;
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 
@@ -29,8 +29,7 @@ impl Ask {
             return;
         };
         let mut fetch = self.fetch(held, flight, Some(flight_key), None);
-        fetch.headers =
-            selecting_fields(&self.headers, &entry.meta.nominated, self.policy(), self.body.is_some());
+        fetch.headers = self.selecting_fields(&entry.meta.nominated);
         fetch.interim = InterimSender::none();
         fetch.wants_range = false;
         tokio::spawn(fetch.run(Some(entry.clone())));
@@ -50,36 +49,41 @@ const OWN: [HeaderName; 5] = [
 /// What says how a body that is part of the key is to be read.
 const OF_THE_BODY: [HeaderName; 2] = [http::header::CONTENT_TYPE, http::header::CONTENT_ENCODING];
 
-/// The fields of a background request: ours, what the rules set for the origin, what `Vary` nominates, and what the
-/// key is made of. `headers` has the rules' edits already.
-fn selecting_fields(
-    headers: &HeaderMap,
-    nominated: &[HeaderName],
-    policy: &Policy,
-    has_body: bool,
-) -> HeaderMap {
-    let set = policy.request_headers.set.iter().map(|(name, _)| name);
-    let of_the_body = OF_THE_BODY.iter().filter(|_| has_body);
-    let mut out = HeaderMap::new();
-    for name in OWN.iter().chain(set).chain(nominated).chain(&policy.key.headers).chain(of_the_body) {
-        if out.contains_key(name) {
-            continue;
+impl Ask {
+    /// The fields of a background request: ours, what the rules set for the origin, what `Vary` nominates, what the
+    /// key is made of, and what the matched rules' conditions look at, which the key names too. The origin may answer by
+    /// any of these.
+    fn selecting_fields(&self, nominated: &[HeaderName]) -> HeaderMap {
+        // With the rules' edits already.
+        let (headers, policy) = (&self.headers, self.policy());
+        let set = policy.request_headers.set.iter().map(|(name, _)| name);
+        let (own, of_the_body) = (OWN, OF_THE_BODY);
+        let of_the_body = of_the_body.iter().filter(|_| self.body.is_some());
+        let conditions = self.site.rules.conditions(&self.resolved).flat_map(|c| c.headers.iter());
+        let mut out = HeaderMap::new();
+        let names = own.iter().chain(set).chain(nominated).chain(&policy.key.headers).chain(of_the_body);
+        for name in names.chain(conditions.map(|(name, _)| name)) {
+            if out.contains_key(name) {
+                continue;
+            }
+            for value in headers.get_all(name) {
+                out.append(name.clone(), value.clone());
+            }
         }
-        for value in headers.get_all(name) {
-            out.append(name.clone(), value.clone());
+        let cookies: Vec<&[u8]> =
+            key::cookies(headers).filter(|pair| self.selects_cookie(key::cookie_name(pair))).collect();
+        if !cookies.is_empty()
+            && !out.contains_key(COOKIE)
+            && let Ok(value) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+        {
+            out.insert(COOKIE, value);
         }
+        out
     }
-    let cookies: Vec<Vec<u8>> = policy
-        .key
-        .cookies
-        .iter()
-        .filter_map(|n| key::cookie(headers, n).map(|v| [n.as_bytes(), b"=", v].concat()))
-        .collect();
-    if !cookies.is_empty()
-        && !out.contains_key(http::header::COOKIE)
-        && let Ok(value) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
-    {
-        out.insert(http::header::COOKIE, value);
+
+    fn selects_cookie(&self, name: &[u8]) -> bool {
+        let mut conditions = self.site.rules.conditions(&self.resolved).flat_map(|c| c.cookies.iter());
+        self.policy().key.cookies.iter().any(|keyed| keyed.as_bytes() == name)
+            || conditions.any(|(glob, _)| glob.matches(name))
     }
-    out
 }

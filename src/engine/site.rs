@@ -58,7 +58,7 @@ pub struct Engine {
     pub purges: Arc<PurgeLog>,
     pub sweeper: Sweeper,
     pub metrics: Arc<Metrics>,
-    pub fill_budget: FillBudget,
+    pub fill_budget: Arc<FillBudget>,
     pub memos: fast::Memos,
     /// Seed of key hashes: random per process, so that nobody can choose colliding URLs.
     pub seed: u64,
@@ -115,7 +115,7 @@ impl Engine {
         let budget = (memory.capacity() / 4).max(site.max_object.saturating_mul(4));
         Arc::new(Self {
             clock,
-            fill_budget: FillBudget::new(budget),
+            fill_budget: Arc::new(FillBudget::new(budget)),
             memory,
             flights: Flights::default(),
             markers: Markers::new(),
@@ -144,7 +144,7 @@ impl Engine {
     /// The purge log's word on an entry. Checked on every use, cheap when nothing happened since the last.
     pub fn verdict(&self, entry: &Entry) -> Verdict {
         let meta = &entry.meta;
-        entry.check.verify(&self.purges, meta.born, &meta.selectors, &meta.subject())
+        entry.check.verify(&self.purges, meta.born, &meta.selectors, || meta.subject())
     }
 
     /// Whether no purge since `born` selects what a request for this place could be answered with, as far as that
@@ -174,12 +174,14 @@ impl Engine {
     ) -> bool {
         let mut selectors = Vec::new();
         for url in urls {
-            let Ok(selector) = Selector::url(url) else { continue };
-            match self.newest_birth(site, url) {
-                Birth::Nothing => {}
-                Birth::Known(born) => selectors.push((selector, Some(born))),
-                Birth::Unknown => selectors.push((selector, None)),
-            }
+            // By the query under which its entries are stored.
+            let Ok(keyed) = site.purged_url(url) else { continue };
+            let born = match self.newest_birth(site, url) {
+                Birth::Nothing => continue,
+                Birth::Known(born) => Some(born),
+                Birth::Unknown => None,
+            };
+            selectors.extend(keyed.into_iter().map(|selector| (selector, born)));
         }
         for group in groups {
             if let Ok(selector) = Selector::group(origin, group) {
@@ -196,7 +198,10 @@ impl Engine {
             RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &HeaderMap::new() };
         let resolved = site.rules.resolve(&facts);
         let policy = &resolved.policy;
-        let one_key = resolved.repeatable && policy.key.headers.is_empty() && policy.key.cookies.is_empty();
+        let one_key = resolved.repeatable
+            && policy.key.headers.is_empty()
+            && policy.key.cookies.is_empty()
+            && policy.key.body_max.is_none();
         if !one_key {
             return Birth::Unknown;
         }
@@ -232,11 +237,9 @@ impl Engine {
         length: u64,
         trailers: Option<HeaderMap>,
     ) -> Entry {
-        let head = if fast::eligible(&meta, policy, trailers.is_some()) {
-            PreparedHead { bytes: fast::prepare(site, policy, &meta, length), generation: site.generation }
-        } else {
-            PreparedHead::default()
-        };
+        let eligible = fast::eligible(&meta, policy, trailers.is_some());
+        let bytes = if eligible { fast::prepare(site, policy, &meta, length) } else { Bytes::new() };
+        let head = PreparedHead { bytes, generation: site.generation };
         Entry::new(meta, body, length, trailers, head)
     }
 

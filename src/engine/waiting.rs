@@ -1,13 +1,14 @@
 //! Waiting for another client's fetch: when what it brings may answer this request too (RFC 9111 §4, on collapsed
 //! requests; rulings 8 and 10), and what to do when it may not.
 
-use crate::engine::answer::{Answered, Ask, status_failure};
+use crate::engine::answer::{Answered, Ask, is_everyones, status_failure};
 use crate::engine::flight::{Flight, Stage};
 use crate::engine::held::{Going, Held};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
 use crate::engine::{deliver, draft, site};
 use crate::semantics::cache_status::{Collapsed, Member};
+use crate::semantics::reuse::Failure as Reach;
 use crate::semantics::vary;
 use crate::store::entry::Meta;
 use crate::time::Now;
@@ -72,7 +73,15 @@ impl Ask {
                 }
                 None => Waited::Alone,
             },
-            Stage::Failed(failure) => Waited::Done(Box::new(self.failed(held, member, failure, now))),
+            Stage::Failed(failure) => {
+                // What the leader's own fields may have caused is not the waiters' error: another of them leads, and after
+                // some rounds of that each goes alone. Those who may have a stale answer get it at once.
+                if is_everyones(failure) || self.stale_instead(held, Some(Reach::Disconnected)).is_some() {
+                    Waited::Done(Box::new(self.failed(held, member, failure, now)))
+                } else {
+                    Waited::Again
+                }
+            }
         }
     }
 

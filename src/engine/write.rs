@@ -3,9 +3,9 @@
 
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
-use crate::engine::draft::{self, Asked, Base};
-use crate::engine::fetch::content_type;
-use crate::engine::growing::Growing;
+use crate::engine::draft::{self, Asked, Base, Refused};
+use crate::engine::fetch::{compact, content_type};
+use crate::engine::growing::{Demand, Growing};
 use crate::engine::key;
 use crate::engine::policy::Policy;
 use crate::engine::request::{self, Incoming, target_uri};
@@ -42,22 +42,22 @@ pub struct Kept {
     policy: Arc<Policy>,
     site: Arc<Site>,
     /// A write that comes while this is on its way must find that there is something to invalidate.
-    flight: Solo,
+    counted: Counted,
 }
 
 /// Counts a fill that no flight stands for, from before its birth is read until it is stored.
-struct Solo(Arc<Engine>);
+struct Counted(Arc<Engine>);
 
-impl Solo {
+impl Counted {
     fn begin(engine: &Arc<Engine>) -> Self {
-        engine.flights.solo_begins();
+        engine.flights.kept_begins();
         Self(engine.clone())
     }
 }
 
-impl Drop for Solo {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.flights.solo_ends();
+        self.0.flights.kept_ends();
     }
 }
 
@@ -72,16 +72,16 @@ impl Write<'_> {
         if is_read {
             return None;
         }
-        let solo = Solo::begin(self.engine);
+        let storable = self.storable(headers, answer).map(|parts| (parts, Counted::begin(self.engine)));
         let version = self.engine.purges.version();
-        let storable = self.storable(headers, answer).filter(|(_, meta, _)| self.engine.untouched_meta(meta));
+        let storable = storable.filter(|((_, meta, _), _)| self.engine.untouched_meta(meta));
         let invalidated = self.invalidate(answer);
-        let (key, meta, policy) = storable?;
+        let ((key, meta, policy), counted) = storable?;
         let born = self.engine.purges.cursor();
         if self.engine.purges.version() != version + u64::from(invalidated) {
             return None;
         }
-        Some(Kept { key, meta: Meta { born, ..meta }, policy, site: self.site.clone(), flight: solo })
+        Some(Kept { key, meta: Meta { born, ..meta }, policy, site: self.site.clone(), counted })
     }
 
     fn target(&self) -> String {
@@ -150,7 +150,7 @@ impl Kept {
         now: Now,
     ) -> Response<OutBody> {
         let (parts, from) = response.into_parts();
-        let body = Growing::new(from.size_hint().exact());
+        let body = Growing::charged(from.size_hint().exact(), self.counted.0.fill_budget.clone());
         let reader = body.read(0..u64::MAX);
         tokio::spawn(self.fill(from, body));
         let mut headers = parts.headers;
@@ -160,7 +160,17 @@ impl Kept {
     }
 
     async fn fill(self, mut from: OriginBody, body: Arc<Growing>) {
-        while let Some(frame) = from.frame().await {
+        let engine = self.counted.0.clone();
+        let keeping = body.charge(body.expected().unwrap_or(0));
+        if !keeping {
+            engine.note_not_stored(Refused::FillBudget);
+            body.keep_no_more();
+        }
+        loop {
+            if body.room().await == Demand::Abandoned {
+                return body.fail("fetch-aborted");
+            }
+            let Some(frame) = from.frame().await else { break };
             match frame.map(http_body::Frame::into_data) {
                 Ok(Ok(chunk)) => {
                     body.push(chunk);
@@ -173,10 +183,12 @@ impl Kept {
         if body.expected().is_some_and(|expected| expected != total) {
             return body.fail("origin-incomplete");
         }
-        let engine = &self.flight.0;
         engine.metrics.origin_bytes(total);
-        let entry = engine.seal(&self.site, &self.policy, self.meta.clone(), body.chunks(), total, None);
-        engine.put(&self.key, entry, &self.policy);
+        if keeping {
+            let chunks = compact(body.chunks().to_vec());
+            let entry = engine.seal(&self.site, &self.policy, self.meta.clone(), chunks, total, None);
+            engine.put(&self.key, entry, &self.policy);
+        }
         body.finish(None);
     }
 }

@@ -68,19 +68,19 @@ impl Check {
     /// The version is loaded first, so that a purge applied during the check is seen by the next one; it is
     /// remembered with a clean verdict only, so that a purged entry never takes the short cut. `Relaxed` is enough for
     /// `checked`: whatever version is read from it, the entry was clean at that version.
-    pub fn verify(
+    pub fn verify<'s>(
         &self,
         log: &PurgeLog,
         born: Born,
         selectors: &Selectors,
-        subject: &Subject<'_>,
+        subject: impl FnOnce() -> Subject<'s>,
     ) -> Verdict {
         let version = log.version();
         let checked = self.checked.load(Ordering::Relaxed);
         if checked == version {
             return Verdict::Clean;
         }
-        let verdict = log.check_since(checked, born, selectors, subject);
+        let verdict = log.check_since(checked, born, selectors, &subject());
         if verdict == Verdict::Clean {
             self.checked.store(version, Ordering::Relaxed);
         }
@@ -107,7 +107,7 @@ mod tests {
     fn only_a_clean_verdict_is_remembered() {
         let log = log();
         let (born, selectors, check) = (log.cursor(), page(&["a"]), Check::new());
-        let verify = || check.verify(&log, born, &selectors, &Subject::default());
+        let verify = || check.verify(&log, born, &selectors, Subject::default);
         assert_eq!(verify(), Verdict::Clean);
         assert_eq!(verify(), Verdict::Clean);
         purge(&log, Mode::Soft, Selector::tag("a"));
@@ -121,7 +121,7 @@ mod tests {
         purge(&log, Mode::Hard, Selector::tag("a"));
         assert_eq!(verify(), Verdict::Hard);
         assert_eq!(verify(), Verdict::Hard);
-        assert_eq!(Check::new().verify(&log, log.cursor(), &selectors, &Subject::default()), Verdict::Clean);
+        assert_eq!(Check::new().verify(&log, log.cursor(), &selectors, Subject::default), Verdict::Clean);
     }
 
     #[test]

@@ -5,14 +5,18 @@ use crate::purge::{Born, Check, PurgeId, Selectors, Subject};
 use crate::semantics::freshness::Freshness;
 use crate::time::{Mono, Wall};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Fixed cost of an entry in the memory budget, bytes: the struct itself, its allocations' headers, its share
-/// of the map and of the index. Measured by `bench/` (resident memory per object) and rounded up.
-pub const ENTRY_OVERHEAD: usize = 640;
+/// Fixed cost of an entry in the memory budget, bytes: the struct and the dozen allocations it points to, rounded up to
+/// the allocator's sizes, and its share of the map (node, timers, frequencies) and of the index. Measured as resident
+/// memory per object by `bench/purge.rs`, whose entries have no fields.
+pub const ENTRY_OVERHEAD: usize = 1440;
+
+/// What a header map takes for each field there is room for, beside the field's text: its bucket and index.
+const FIELD_OVERHEAD: usize = 112;
 
 /// Where a response belongs: `http` or `https`, `host[:port]`, and `path?query` as keyed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,12 +122,16 @@ pub struct PreparedHead {
 
 impl Entry {
     pub fn new(
-        meta: Meta,
+        mut meta: Meta,
         body: Arc<[Bytes]>,
         length: u64,
         trailers: Option<HeaderMap>,
         head: PreparedHead,
     ) -> Self {
+        for fields in [&mut meta.headers, &mut meta.control] {
+            *fields = compact(fields);
+        }
+        let trailers = trailers.as_ref().map(compact);
         Self {
             meta,
             body,
@@ -138,7 +146,9 @@ impl Entry {
 
     /// Bytes this entry is charged with: body, fields, selectors and [`ENTRY_OVERHEAD`].
     pub fn weight(&self) -> u64 {
-        let fields: usize = field_bytes(&self.meta.headers) + self.trailers.as_ref().map_or(0, field_bytes);
+        let fields = map_bytes(&self.meta.headers)
+            + map_bytes(&self.meta.control)
+            + self.trailers.as_ref().map_or(0, map_bytes);
         let meta = fields
             + self.head.bytes.len()
             + self.meta.variant.len()
@@ -167,7 +177,50 @@ pub fn birth_order(born: &Born) -> (PurgeId, u64) {
     (born.id, born.local)
 }
 
+/// Bytes that a header map holds, all in all.
+fn map_bytes(headers: &HeaderMap) -> usize {
+    field_bytes(headers) + headers.capacity() * FIELD_OVERHEAD
+}
+
+/// The same fields, their values in one allocation of their own. As they come from a connection they are pieces of its read
+/// buffer, and would keep the whole of it in memory for as long as the entry is stored.
+fn compact(fields: &HeaderMap) -> HeaderMap {
+    let mut text = Vec::with_capacity(fields.values().map(HeaderValue::len).sum());
+    fields.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
+    let text = Bytes::from(text);
+    let mut out = HeaderMap::with_capacity(fields.keys_len());
+    let mut at = 0;
+    for (name, value) in fields {
+        let piece = text.slice(at..at + value.len());
+        at += value.len();
+        // What was a value is one.
+        let Ok(mut copy) = HeaderValue::from_maybe_shared(piece) else { continue };
+        copy.set_sensitive(value.is_sensitive());
+        out.append(name.clone(), copy);
+    }
+    out
+}
+
 /// Bytes of a header section as sent: names, values, `: ` and line ends.
 pub fn field_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_fields_do_not_keep_the_buffer_they_came_in() {
+        let buffer = Bytes::from([b"abc".as_slice(), &[b'x'; 8192]].concat());
+        let mut fields = HeaderMap::new();
+        fields.append("x-a", HeaderValue::from_maybe_shared(buffer.slice(0..1)).unwrap());
+        fields.append("x-a", HeaderValue::from_maybe_shared(buffer.slice(1..3)).unwrap());
+        fields.append("x-b", HeaderValue::from_static(""));
+        let stored = compact(&fields);
+        assert_eq!(stored, fields);
+        drop(fields);
+        assert!(buffer.is_unique());
+        assert_eq!(stored.get_all("x-a").iter().count(), 2);
+    }
 }

@@ -86,7 +86,23 @@ struct State {
 #[derive(Debug)]
 struct Tagged {
     slots: Slots,
-    name: Option<Arc<str>>,
+    name: Name,
+}
+
+/// The text of a tag.
+#[derive(Debug)]
+enum Name {
+    /// Not looked for yet.
+    Unknown,
+    Known(Arc<str>),
+    /// The raw tags don't give it: the hash is of a group, or of a folded tag.
+    None,
+}
+
+impl Name {
+    fn known(&self) -> Option<&Arc<str>> {
+        if let Self::Known(name) = self { Some(name) } else { None }
+    }
 }
 
 impl Index {
@@ -184,7 +200,7 @@ impl State {
 
     fn add(&mut self, key: &Key, entry: &Arc<Entry>) {
         let vacant = self.records.vacant_entry();
-        // Four thousand million entries of more than 640 bytes: not on a machine of today. It would go unlisted.
+        // Four thousand million entries of more than a kilobyte: not on a machine of today. It would go unlisted.
         let Some(slot) = Slot::try_from(vacant.key()).ok().filter(|slot| *slot != NO_SLOT) else { return };
         vacant.insert(Record { key: key.clone(), entry: entry.clone() });
         entry.seat.slot.store(slot, Ordering::Relaxed);
@@ -194,20 +210,30 @@ impl State {
         }
         let mut unnamed = false;
         for hash in selectors.explicit() {
-            let first = || Tagged { slots: Slots::One(slot), name: None };
+            let first = || Tagged { slots: Slots::One(slot), name: Name::Unknown };
             let tagged = self.tags.entry(*hash).and_modify(|t| t.slots.insert(slot)).or_insert_with(first);
-            unnamed |= tagged.name.is_none();
+            unnamed |= matches!(tagged.name, Name::Unknown);
         }
         if unnamed {
             self.learn_names(&entry.meta.raw_tags);
+            for hash in selectors.explicit() {
+                if let Some(tagged) = self.tags.get_mut(hash)
+                    && matches!(tagged.name, Name::Unknown)
+                {
+                    tagged.name = Name::None;
+                }
+            }
         }
     }
 
     fn learn_names(&mut self, raw: &str) {
         for (name, hash) in possible_names(raw) {
-            let Some(tagged) = self.tags.get_mut(&hash).filter(|t| t.name.is_none()) else { continue };
+            let Some(tagged) = self.tags.get_mut(&hash) else { continue };
+            if tagged.name.known().is_some() {
+                continue;
+            }
             let name: Arc<str> = Arc::from(name);
-            tagged.name = Some(name.clone());
+            tagged.name = Name::Known(name.clone());
             self.names.insert(name, hash);
         }
     }
@@ -226,9 +252,10 @@ impl State {
         }
         for hash in selectors.explicit() {
             if self.tags.get_mut(hash).is_some_and(|tagged| tagged.slots.remove(slot))
-                && let Some(name) = self.tags.remove(hash).and_then(|tagged| tagged.name)
+                && let Some(tagged) = self.tags.remove(hash)
+                && let Some(name) = tagged.name.known()
             {
-                self.names.remove(&name);
+                self.names.remove(name);
             }
         }
         self.give_back();

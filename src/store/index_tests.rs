@@ -91,7 +91,8 @@ fn assert_index_is_what_a_scan_finds(memory: &Memory) {
     };
     assert_eq!(state.places.iter().map(|(h, s)| (*h, members(s))).collect::<HashMap<_, _>>(), places);
     assert_eq!(state.tags.iter().map(|(h, t)| (*h, members(&t.slots))).collect::<HashMap<_, _>>(), tags);
-    let named: HashSet<_> = state.tags.iter().filter_map(|(h, t)| Some((t.name.clone()?, *h))).collect();
+    let named: HashSet<_> =
+        state.tags.iter().filter_map(|(h, t)| Some((t.name.known()?.clone(), *h))).collect();
     assert_eq!(state.names.iter().map(|(n, h)| (n.clone(), *h)).collect::<HashSet<_>>(), named);
     for (at, record) in &state.records {
         assert_eq!(record.entry.seat.slot.load(Ordering::Relaxed) as usize, at);

@@ -184,19 +184,18 @@ impl Memory {
 
 /// Frees a resource once its last variant is of no use to anybody. Reclaims memory, decides nothing: freshness
 /// is judged on use.
+///
+/// Counted from the newest arrival among the variants, which is when the resource was written, or shortly before; after a
+/// variant was removed it may be long before, and the others stay as long again as they did at most.
 #[derive(Clone, Copy, Debug)]
 struct UntilUseless;
 
 impl UntilUseless {
     fn left(resource: &Resource) -> Duration {
-        let left = |e: &Arc<Entry>| e.meta.useless_after().since(e.meta.arrived);
-        resource
-            .variants
-            .iter()
-            .map(left)
-            .max()
-            .unwrap_or_default()
-            .min(Duration::from_secs(10 * 365 * 86_400))
+        let end = resource.variants.iter().map(|e| e.meta.useless_after()).max();
+        let written = resource.variants.iter().map(|e| e.meta.arrived).max();
+        let left = end.zip(written).map(|(end, written)| end.since(written));
+        left.unwrap_or_default().min(Duration::from_secs(10 * 365 * 86_400))
     }
 }
 

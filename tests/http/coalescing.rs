@@ -1,6 +1,6 @@
 //! One fetch per key, however many ask (RFC 9111 §4, "collapsing requests"); rulings 8 and 10.
 
-use crate::support::{Asked, Client, House, Reply, soon};
+use crate::support::{Asked, Client, House, Origin, Reply, soon};
 
 const CLIENTS: usize = 500;
 
@@ -248,21 +248,42 @@ async fn with_coalesce_off_nobody_waits() {
 
 #[tokio::test]
 async fn a_failed_fetch_is_everybodys_failure() {
-    let mut house = House::new("").await;
+    // An origin that says nothing says nothing to anybody. What the leader's own fields may have caused is another matter:
+    // `review_engine`.
+    let origin = Origin::start().await;
+    let yaml = format!(
+        "server: {{ listen: [{{ address: \"127.0.0.1:0\" }}] }}\nadmin: {{ address: off }}\nlog: {{ access: off }}\n\
+         origins: {{ app: {{ servers: [\"http://{}\"], retries: 0, first_byte_timeout: 2s }} }}\n\
+         rules: [{{ name: all, origin: app }}]\n",
+        origin.address
+    );
+    let mut house = House::start(&yaml, origin).await;
     let (clients, asked) = crowd(&mut house, "/broken", 20).await;
-    asked.break_off().await;
     let replies = replies(clients).await;
     assert!(
-        replies.iter().all(|r| r.status == 502),
+        replies.iter().all(|r| r.status == 504),
         "{:?}",
         replies.iter().map(|r| r.status).collect::<Vec<_>>()
     );
+    drop(asked);
     house.quiet().await;
     // And nobody remembers it: the next request is a fetch of its own.
     assert_eq!(
         house.fetched("/broken", "200 OK\nCache-Control: max-age=60\n\nmended").await.text(),
         "mended"
     );
+}
+
+#[tokio::test]
+async fn after_a_reset_that_the_leader_may_have_caused_another_leads() {
+    let mut house = House::new("").await;
+    let (clients, asked) = crowd(&mut house, "/x", 20).await;
+    asked.break_off().await;
+    house.origin.next().await.answer("200 OK\nCache-Control: max-age=60\n\nx").await;
+    let replies = replies(clients).await;
+    assert_eq!(replies.iter().filter(|r| r.status == 502).count(), 1, "the leader");
+    assert_eq!(replies.iter().filter(|r| r.text() == "x").count(), 19);
+    house.quiet().await;
 }
 
 #[tokio::test]

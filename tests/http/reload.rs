@@ -50,3 +50,42 @@ async fn requests_under_way_finish_under_the_old_rules() {
     client.reply().await.assert_status("; stored; ttl=60");
     house.get("/x").await.assert_hit();
 }
+
+/// Whether a GET of `/x` is answered from a prepared head.
+fn is_fast(house: &House) -> bool {
+    let plain = larder::engine::fast::Plain { tls: false, host: b"site.example", target: b"/x" };
+    let engine = house.running.engine();
+    engine.fast_hit(&plain, |_| Vec::new(), engine.clock.now()).is_some()
+}
+
+#[tokio::test]
+async fn entries_return_to_the_fast_lane_at_their_first_hit() {
+    let mut house = House::new("").await;
+    house.fetched("/x", "200 OK\nCache-Control: max-age=60\n\nx").await;
+    house.get("/x").await.assert_hit();
+    assert!(is_fast(&house));
+    let rules = "  - name: all\n    origin: app\n    response_headers: { set: { X-New: \"1\" } }\n";
+    house.running.reload(config(&house, rules)).unwrap();
+    assert!(!is_fast(&house));
+    house.get("/x").await.assert_hit();
+    assert!(is_fast(&house));
+    assert_eq!(house.get("/x").await.header("x-new"), Some("1"));
+    house.quiet().await;
+}
+
+#[tokio::test]
+async fn the_fast_lane_leaves_early_refreshes_to_one_draw() {
+    let mut house = House::new("early_refresh: { beta: 1 }").await;
+    let client = house.client("GET", "/x", &[]).await;
+    let asked = house.origin.next().await;
+    house.advance(1); // how long the origin takes
+    asked.answer("200 OK\nCache-Control: max-age=600\n\nx").await;
+    client.reply().await;
+    house.settled().await;
+    house.get("/x").await.assert_hit();
+    assert!(is_fast(&house));
+    house.advance(590);
+    assert!(is_fast(&house));
+    house.advance(4); // one in a thousand would refresh from 7 seconds before the end
+    assert!(!is_fast(&house));
+}

@@ -281,7 +281,7 @@ impl Design for Larder {
 
     fn check(&self, node: usize, entry: &Entry<Born>) -> Verdict {
         let key = &keys()[entry.key];
-        entry.check.verify(&self.nodes[node].log, entry.born, &key.full, &key.subject(true))
+        entry.check.verify(&self.nodes[node].log, entry.born, &key.full, || key.subject(true))
     }
 
     fn check_flight(&self, node: usize, key: usize, born: Born, known: bool) -> Verdict {

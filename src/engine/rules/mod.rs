@@ -218,6 +218,12 @@ impl RuleSet {
         resolved.later.iter().filter_map(|id| Some(&self.get(*id)?.rule))
     }
 
+    /// The conditions on header fields and cookies under which the request's rules matched: the key names them.
+    pub fn conditions<'a>(&'a self, resolved: &'a Resolved) -> impl Iterator<Item = &'a Conditions> {
+        let ids = resolved.matched.iter().chain(&resolved.later).filter_map(|id| self.get(*id));
+        ids.filter(|c| c.key_bit.is_some()).map(|c| &c.rule.conditions)
+    }
+
     fn get(&self, id: u16) -> Option<&Compiled> {
         self.rules.get(usize::from(id))
     }
