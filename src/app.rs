@@ -391,7 +391,7 @@ fn settings(server: &server::Server, node_id: &str) -> normalise::Settings {
         trusted_proxies: server.trusted_proxies.clone(),
         server_name: server.name.to_string(),
         node_id: node_id.to_owned(),
-        hosts: server.hosts.iter().map(|h| h.source().to_ascii_lowercase()).collect(),
+        hosts: server.hosts.clone(),
     }
 }
 

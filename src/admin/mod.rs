@@ -61,20 +61,23 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/openapi.json", get(openapi::document));
     let purging = Router::new().route("/purge", post(purge::purge));
     let administering = Router::new().route("/reload", post(reload::reload));
-    Router::new()
+    let wrong_method = || async { problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };
+    // Probes come by any name and without a token, and learn nothing that matters.
+    let probes = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .method_not_allowed_fallback(wrong_method);
+    Router::new()
         .merge(guarded(reading, Scope::Read))
         .merge(guarded(purging, Scope::Purge))
         .merge(guarded(administering, Scope::Admin))
         .merge(dialects::routes())
-        .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method")
-        })
+        .method_not_allowed_fallback(wrong_method)
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page on the admin listener") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(admin.clone(), same_site))
         .layer(middleware::from_fn(dialects::fastly_key_is_the_token))
+        .merge(probes)
         .with_state(admin)
 }
 

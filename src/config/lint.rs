@@ -47,7 +47,8 @@ fn server(root: &Root, tree: &Node, findings: &mut Findings) {
     }
     let asks = root.server.listen.iter().any(|l| l.proxy_protocol.unwrap_or(root.server.proxy_protocol));
     if asks && root.server.trusted_proxies.is_empty() {
-        let message = "PROXY headers are expected, but nobody is trusted to send them";
+        let message =
+            "PROXY headers are expected, but nobody is trusted to send them: all connections are closed";
         let finding = findings.warning(Class::NoEffect, at(&["server"]), message);
         finding.help("name the balancer's addresses in `server.trusted_proxies`");
     }

@@ -62,7 +62,7 @@ pub struct Listener {
 #[derive(Clone, Debug)]
 pub struct ConnSettings {
     pub limits: Arc<Limits>,
-    /// `server.trusted_proxies`: if there are any, only they may send PROXY headers.
+    /// `server.trusted_proxies`: only they may send PROXY headers. None named: nobody may.
     pub trusted: Arc<[IpNet]>,
 }
 
@@ -308,8 +308,7 @@ async fn proxied(
     settings: &ConnSettings,
     patience: &mut Patience,
 ) -> Result<Option<Addresses>, Turned> {
-    let trusted = &settings.trusted;
-    if !trusted.is_empty() && !trusted.iter().any(|net| net.contains(&peer.ip())) {
+    if !settings.trusted.iter().any(|net| net.contains(&peer.ip())) {
         tracing::debug!(%peer, "not a trusted proxy on a listener with proxy_protocol");
         return Err(Turned::ProxyHeader);
     }

@@ -196,11 +196,7 @@ impl Metrics {
             self.not_stored.clone(),
         );
         r.register("larder_stale_served", "Stale answers, by what allowed them", self.stale_served.clone());
-        r.register(
-            "larder_refused",
-            "Messages refused before they became a request, by reason",
-            self.refused.clone(),
-        );
+        r.register("larder_refused", "Responses this proxy made itself, by reason", self.refused.clone());
         r.register(
             "larder_tags_rejected",
             "Answers not stored because of too many or too long tags",

@@ -18,6 +18,7 @@ mod purge_api;
 mod purge_races;
 mod ranges;
 mod reload;
+mod review_front;
 mod rules;
 mod stale;
 mod stale_errors;
