@@ -8,6 +8,7 @@ mod purge;
 pub mod purge_request;
 mod query;
 pub mod reload;
+pub mod serve;
 pub mod status;
 
 use crate::access::{self, Denied, Gate, Scope};
@@ -42,6 +43,9 @@ pub struct Admin {
 /// Counts open client connections. Implemented by the listeners' tracker and by tests.
 pub trait Connections: Send + Sync + std::fmt::Debug {
     fn open(&self) -> u64;
+
+    /// How many were closed before they could ask for anything, by reason.
+    fn turned(&self) -> Vec<(&'static str, u64)>;
 }
 
 /// Largest request body, bytes (interface.md §5).

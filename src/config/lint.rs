@@ -59,6 +59,9 @@ fn not_yet(root: &Root, tree: &Node, findings: &mut Findings) {
         let message = format!("`{what}` is not in this version yet: it is checked, and does nothing");
         findings.warning(Class::NotYet, at.unwrap_or(Place::FILE), message);
     };
+    if root.server.secret.is_some() {
+        say("server.secret", Some(place(tree, &["server", "secret"])));
+    }
     if root.shared.is_some() {
         say("shared", tree.key_place("shared"));
     }

@@ -100,3 +100,66 @@ async fn a_body_over_the_limit_is_counted_once() {
     assert_eq!(house.metric("larder_refused_total{reason=\"incomplete-body\"}").await, 0.0);
     assert_eq!(house.metric("larder_requests_total{rule=\"none\",outcome=\"error\"}").await, 1.0);
 }
+
+fn config(admin: &str, servers: &str, more: &str) -> larder::config::Config {
+    let yaml = format!(
+        "server: {{ listen: [{{ address: \"127.0.0.1:0\" }}] }}\nadmin: {admin}\n\
+         log: {{ access: off }}\norigins: {{ app: {{ servers: [{servers}], retries: 0 }} }}\n{more}"
+    );
+    let loaded = larder::config::parse("test.yaml", &yaml, std::path::Path::new("."), &|_| None);
+    loaded.unwrap_or_else(|report| panic!("{report}\n{yaml}")).config
+}
+
+#[tokio::test]
+async fn a_reload_never_leaves_an_exposed_admin_listener_without_tokens() {
+    let token = "{ address: \"0.0.0.0:0\", tokens: [{ name: a, secret: sesame-sesame, allow: [admin] }] }";
+    let started = config(token, "demo", "");
+    let running = larder::app::start(started, larder::clock::Clock::manual()).await.unwrap();
+    let to = (std::net::Ipv4Addr::LOCALHOST, running.admin().unwrap().port()).into();
+    let loopback = config("{ address: \"127.0.0.1:0\" }", "demo", "");
+    assert!(running.reload(loopback).unwrap_err().is_configuration());
+    assert_eq!(request(to, "GET", "/status", &[("Host", "127.0.0.1")], b"").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_reload_names_all_that_stays() {
+    let house = House::new("").await;
+    let server = format!("\"http://{}\"", house.origin.address);
+    let more = "memory: { capacity: 100MiB, policy: lru }";
+    let kept = house.running.reload(config("{ address: off }", &server, more)).unwrap();
+    assert_eq!(kept, ["admin.address", "memory.capacity", "memory.policy"]);
+}
+
+#[tokio::test]
+async fn an_origin_that_is_wanted_as_it_is_stays_and_the_demo_can_come_later() {
+    let house = House::new("").await;
+    let server = format!("\"http://{}\"", house.origin.address);
+    let origin = || house.running.engine().site().origins["app"].clone();
+    let admin = "{ address: \"127.0.0.1:0\" }";
+    let first = origin();
+    house.running.reload(config(admin, &server, "")).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &origin()));
+    house.running.reload(config(admin, "demo", "")).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(&first, &origin()));
+    assert_eq!(house.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn junk_instead_of_a_certificate_is_found_by_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let junk = folder.path().join("junk.pem");
+    std::fs::write(&junk, "junk").unwrap();
+    let more = format!("    tls: {{ ca: \"{}\" }}\n", junk.display());
+    let yaml = format!("origins:\n  app:\n    servers: [\"https://127.0.0.1:1\"]\n{more}");
+    let loaded = larder::config::parse("test.yaml", &yaml, folder.path(), &|_| None).unwrap();
+    assert!(larder::app::check(&loaded.config).unwrap_err().is_configuration());
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_to_ask_does_not_keep_the_admin_listener_from_ending() {
+    let house = House::new("").await;
+    let mut slow = TcpStream::connect(house.running.admin().unwrap()).await.unwrap();
+    slow.write_all(b"GET /status HT").await.unwrap();
+    assert_eq!(house.admin("/livez").await.status, 200);
+    soon("the end", house.running.drain()).await;
+}
