@@ -47,7 +47,8 @@ pub async fn answer<H: Handler>(
     let response = match head::check(&mut parts, limits) {
         Err(refusal) => handler.refused_response(refusal, conn, &Known::of(&parts)),
         Ok(()) => {
-            let known = (!recv.is_end_stream()).then(|| Known::of(&parts)).unwrap_or_default();
+            let bodiless = recv.is_end_stream();
+            let known = if bodiless { Known::default() } else { Known::of(&parts) };
             let (interim, queue) = InterimSender::channel();
             let (request, verdict) = with_body(parts, recv, limits, &interim);
             let handling = handler.handle(request, Arc::clone(conn), interim);
