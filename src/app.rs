@@ -1,40 +1,37 @@
 //! The composition root: builds the rooms from a checked configuration, starts the listeners, reloads, drains.
 //! Nothing here decides about HTTP.
 
-use crate::access::{Gate, Scope, Token};
 use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
-use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
+use crate::config::{self, Config, origins as wanted, server, telemetry};
 use crate::engine::draft::Refused;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
 use crate::engine::{self, Engine, Site};
-use crate::front::handler::Limits;
 use crate::front::listener::{self, ConnSettings, Listener};
-use crate::front::normalise;
-use crate::front::purging::Purgers;
 use crate::front::refusal::Refusal;
 use crate::front::service::Service;
 use crate::front::tls::{TlsFiles, TlsReloader};
-use crate::front::tracker::ConnTracker;
+use crate::front::tracker::{ConnTracker, Turned};
 use crate::observe::metrics::Vocabulary;
 use crate::observe::{AccessLog, Format, Metrics};
-use crate::origin::{self, Origin};
+use crate::origin::Origin;
 use crate::purge::{Limits as PurgeLimits, Mode, PurgeLog};
 use crate::semantics::storable::NotStored;
-use crate::store::{Memory, memory};
+use crate::settings::{conn_settings, gate, origin_settings, policy, purgers, schemes, settings};
+use crate::store::Memory;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How often certificate files are looked at.
 const TLS_WATCH: Duration = Duration::from_secs(2);
@@ -52,6 +49,17 @@ pub enum StartError {
     Tls(String),
     #[error("origin {0}: {1}")]
     Origin(String, String),
+    #[error(
+        "the admin listener is bound to {0}, which other machines can reach: `admin.tokens` can't be empty"
+    )]
+    Exposed(SocketAddr),
+}
+
+impl StartError {
+    /// It is the configuration's fault, or of a file it names; not the machine's.
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Exposed(_))
+    }
 }
 
 /// A running Larder.
@@ -68,7 +76,17 @@ pub struct Running {
     listeners: JoinSet<()>,
     background: JoinSet<()>,
     reloads: mpsc::Receiver<Asked>,
-    demo: Option<SocketAddr>,
+    /// What reloads don't change; see [`fixed`].
+    fixed: Vec<(&'static str, String)>,
+    /// Held for the whole of a reload: one at a time.
+    current: Mutex<Current>,
+}
+
+/// What the next reload is compared with.
+#[derive(Debug)]
+struct Current {
+    wanted: Vec<(Arc<str>, wanted::Origin)>,
+    demo: Option<Demo>,
 }
 
 /// Starts everything that a configuration asks for. Returns once all listeners accept.
@@ -76,10 +94,12 @@ pub struct Running {
 /// # Errors
 /// A port that is taken, a certificate that can't be read, an origin that can't be built.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
-    let Config { server, admin, origins, memory, log, rules, shown, .. } = config;
+    let fixed = fixed(&config);
+    let Config { server, admin, origins: wanted, memory, log, rules, shown, .. } = config;
     let mut background = JoinSet::new();
-    let demo = start_demo(&origins, &clock, &mut background).await?;
-    let site = site(&server, &origins, memory.max_object, rules, &clock, demo, 1)?;
+    let demo = start_demo(&wanted, &clock)?;
+    let built = origins(&wanted, &clock, demo.as_ref().map(|demo| demo.address), (&[], &Built::new()))?;
+    let site = site(&server, built, memory.max_object, rules, 1);
     let metrics = metrics(&site);
     let memory = Memory::new(memory.capacity, policy(memory.policy));
     let purges = Arc::new(PurgeLog::alone(PurgeLimits::default()));
@@ -136,7 +156,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         listeners,
         background,
         reloads,
-        demo,
+        fixed,
+        current: Mutex::new(Current { wanted, demo }),
     })
 }
 
@@ -155,16 +176,30 @@ impl Running {
     }
 
     /// Puts a new configuration in force without losing a connection or an entry: rules, origins, limits, tokens.
-    /// Listeners, memory capacity and the log's format stay as they were started; a change of those is named in
-    /// the returned list.
+    /// Origins whose settings are the same stay, with their connections and health. Listeners, threads, memory and logs
+    /// stay as they were started; what of those the configuration changes is named in the returned list.
     ///
     /// # Errors
-    /// As [`start`]; everything stays as it was then.
+    /// As [`start`], and a configuration without tokens where others can reach the admin listener; everything stays as
+    /// it was then.
     pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
-        let Config { server, admin, origins, memory, rules, shown, .. } = config;
-        let generation = self.engine().site().generation + 1;
+        let now = fixed(&config);
+        let kept = self.fixed.iter().zip(&now).filter(|(was, is)| was != is).map(|(was, _)| was.0).collect();
+        let Config { server, admin, origins: wanted, memory, rules, shown, .. } = config;
+        // The socket stays as it is bound, whatever this configuration says of its address.
+        let exposed = |bound: &SocketAddr| !bound.ip().to_canonical().is_loopback();
+        if let Some(bound) = self.admin_address.filter(exposed)
+            && admin.tokens.is_empty()
+        {
+            return Err(StartError::Exposed(bound));
+        }
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.engine().site();
         let clock = &self.service.clock;
-        let site = site(&server, &origins, memory.max_object, rules, clock, self.demo, generation)?;
+        let started = if current.demo.is_none() { start_demo(&wanted, clock)? } else { None };
+        let demo = current.demo.as_ref().or(started.as_ref()).map(|demo| demo.address);
+        let built = origins(&wanted, clock, demo, (&current.wanted, &running.origins))?;
+        let site = site(&server, built, memory.max_object, rules, running.generation + 1);
         self.service.metrics.announce(&vocabulary(&rule_names(&site), &origin_names(&site)));
         self.connections.store(Arc::new(conn_settings(&server)));
         self.admin.gate.store(Arc::new(gate(&admin)));
@@ -173,17 +208,8 @@ impl Running {
         self.service.settings.store(Arc::new(settings(&server, &node_id)));
         self.engine().reload(site);
         self.admin.config.store(Arc::new(shown));
-        let mut kept = Vec::new();
-        if self.engine().memory.capacity() != memory.capacity {
-            kept.push("memory.capacity");
-        }
-        let same = |(running, wanted): (&SocketAddr, &server::Listener)| {
-            wanted.address.port() == 0 || *running == wanted.address
-        };
-        let listen = &server.listen;
-        if listen.len() != self.public.len() || !self.public.iter().zip(listen).all(same) {
-            kept.push("server.listen");
-        }
+        current.wanted = wanted;
+        current.demo = started.or(current.demo.take());
         Ok(kept)
     }
 
@@ -218,28 +244,96 @@ impl Connections for ConnTracker {
     fn open(&self) -> u64 {
         self.live() as u64
     }
+
+    fn turned(&self) -> Vec<(&'static str, u64)> {
+        Turned::ALL.iter().map(|why| (why.as_str(), ConnTracker::turned(self, *why))).collect()
+    }
 }
 
 type Origins = [(Arc<str>, wanted::Origin)];
 
-async fn start_demo(
-    origins: &Origins,
-    clock: &Clock,
-    background: &mut JoinSet<()>,
-) -> Result<Option<SocketAddr>, StartError> {
+/// The sample origin, while somebody may ask it.
+#[derive(Debug)]
+struct Demo {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts the sample origin where it is asked for.
+fn start_demo(origins: &Origins, clock: &Clock) -> Result<Option<Demo>, StartError> {
     let wanted = origins.iter().flat_map(|(_, o)| &o.servers).any(|s| s.url == config::net::Upstream::Demo);
     if !wanted {
         return Ok(None);
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(StartError::Demo)?;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(StartError::Demo)?;
+    let listener = listener::adopt(listener).map_err(StartError::Demo)?;
     let address = listener.local_addr().map_err(StartError::Demo)?;
     let clock = clock.clone();
-    background.spawn(async move {
+    let task = tokio::spawn(async move {
         if let Err(error) = crate::demo::serve(listener, clock, std::future::pending()).await {
             tracing::error!(%error, "the demo origin ended");
         }
     });
-    Ok(Some(address))
+    Ok(Some(Demo { address, task }))
+}
+
+/// What of a configuration holds from the start to the end of a process, in its words.
+fn fixed(config: &Config) -> Vec<(&'static str, String)> {
+    let Config { server, admin, memory, log, .. } = config;
+    vec![
+        ("server.listen", format!("{:?}", server.listen)),
+        ("server.threads", server.threads.to_string()),
+        ("server.shutdown_grace", format!("{:?}", server.shutdown_grace)),
+        ("admin.address", format!("{:?}", admin.address)),
+        ("memory.capacity", memory.capacity.to_string()),
+        ("memory.policy", format!("{:?}", memory.policy)),
+        ("log.access", format!("{:?}", log.access)),
+        ("log.level", format!("{:?}", log.level)),
+    ]
+}
+
+/// Whether all certificates and keys that a configuration names can be used, and all origins be built. Opens no
+/// socket. Blocks on the disk.
+///
+/// # Errors
+/// The first that can't.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    for files in config.server.listen.iter().filter_map(|listener| listener.tls.as_ref()) {
+        load_tls(files)?;
+    }
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    for (name, wanted) in &config.origins {
+        build(name, wanted, &Clock::system(), Some(nowhere))?;
+    }
+    Ok(())
+}
+
+fn load_tls(files: &server::ListenerTls) -> Result<Arc<TlsReloader>, StartError> {
+    let files = TlsFiles { cert: files.cert.clone(), key: files.key.clone() };
+    TlsReloader::load(files).map_err(|e| StartError::Tls(e.to_string()))
+}
+
+fn build(
+    name: &Arc<str>,
+    wanted: &wanted::Origin,
+    clock: &Clock,
+    demo: Option<SocketAddr>,
+) -> Result<Arc<Origin>, StartError> {
+    let failed = |why: String| StartError::Origin(name.to_string(), why);
+    let settings = origin_settings(wanted, demo).map_err(failed)?;
+    Origin::new(name, settings, clock.clone()).map_err(|e| failed(e.to_string()))
+}
+
+/// Files may have changed under the same name: who reads some is built again.
+fn reads_files(origin: &wanted::Origin) -> bool {
+    let tls = &origin.tls;
+    tls.ca.is_some() || tls.cert.is_some() || tls.key.is_some()
 }
 
 fn open(
@@ -251,8 +345,7 @@ fn open(
     let tls = match &wanted.tls {
         None => None,
         Some(files) => {
-            let files = TlsFiles { cert: files.cert.clone(), key: files.key.clone() };
-            let reloader = TlsReloader::load(files).map_err(|e| StartError::Tls(e.to_string()))?;
+            let reloader = load_tls(files)?;
             background.spawn(reloader.clone().watch(TLS_WATCH, draining.clone()));
             Some(reloader)
         }
@@ -265,21 +358,13 @@ fn open(
 async fn start_admin(
     address: Option<SocketAddr>,
     admin: &Arc<Admin>,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
     background: &mut JoinSet<()>,
 ) -> Result<Option<SocketAddr>, StartError> {
     let Some(address) = address else { return Ok(None) };
     let socket = TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))?;
     let bound = socket.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    let router = admin::router(admin.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    background.spawn(async move {
-        let stop = async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        if let Err(error) = axum::serve(socket, router).with_graceful_shutdown(stop).await {
-            tracing::error!(%error, "the admin listener ended");
-        }
-    });
+    background.spawn(admin::serve::run(socket, admin::router(admin.clone()), stopped));
     Ok(Some(bound))
 }
 
@@ -292,27 +377,38 @@ fn access_log(wanted: telemetry::AccessLog) -> Result<AccessLog, StartError> {
     AccessLog::start(format, std::io::stdout()).map_err(StartError::Log)
 }
 
-/// The part of a configuration that requests need.
-fn site(
-    server: &server::Server,
+type Built = HashMap<Arc<str>, Arc<Origin>>;
+
+/// Builds the origins that are asked for. Those of `running` that are wanted as they are stay, with their connections,
+/// and with what is known of their servers' health.
+fn origins(
     wanted: &Origins,
-    max_object: u64,
-    rules: RuleSet,
     clock: &Clock,
     demo: Option<SocketAddr>,
-    generation: u64,
-) -> Result<Site, StartError> {
-    let mut origins = HashMap::new();
+    running: (&Origins, &Built),
+) -> Result<Built, StartError> {
+    let stays = |name: &Arc<str>, wanted: &wanted::Origin| {
+        let same = running.0.iter().any(|(n, o)| n == name && o == wanted && !reads_files(o));
+        running.1.get(name).filter(|_| same).cloned()
+    };
+    let mut built = Built::new();
     for (name, wanted) in wanted {
-        let settings = origin_settings(wanted, demo);
-        let origin = Origin::new(name, settings, clock.clone())
-            .map_err(|e| StartError::Origin(name.to_string(), e.to_string()))?;
-        origin.start();
-        origins.insert(name.clone(), origin);
+        let origin = match stays(name, wanted) {
+            Some(origin) => origin,
+            None => build(name, wanted, clock, demo)?,
+        };
+        built.insert(name.clone(), origin);
     }
+    // Only now is it certain that all of them will be used.
+    built.values().for_each(Origin::start);
+    Ok(built)
+}
+
+/// The part of a configuration that requests need.
+fn site(server: &server::Server, origins: Built, max_object: u64, rules: RuleSet, generation: u64) -> Site {
     let server_name = server.name.to_string();
     let via = HeaderValue::try_from(format!("1.1 {server_name}"));
-    Ok(Site {
+    Site {
         rules,
         origins,
         via: via.unwrap_or(HeaderValue::from_static("1.1 larder")),
@@ -320,132 +416,12 @@ fn site(
         server_name,
         max_object,
         generation,
-    })
-}
-
-/// The schemes that the listeners serve.
-fn schemes(server: &server::Server) -> Vec<&'static str> {
-    let serves = |tls| server.listen.iter().any(|listener| listener.tls.is_some() == tls);
-    [("http", false), ("https", true)]
-        .into_iter()
-        .filter(|(_, tls)| serves(*tls))
-        .map(|(scheme, _)| scheme)
-        .collect()
-}
-
-fn origin_settings(wanted: &wanted::Origin, demo: Option<SocketAddr>) -> origin::settings::Settings {
-    let server = |server: &wanted::Server| {
-        let url = match (&server.url, demo) {
-            (config::net::Upstream::Demo, Some(address)) => format!("http://{address}"),
-            (url, _) => url.to_string(),
-        };
-        let url = origin::settings::ServerUrl::parse(&url).ok()?;
-        Some(origin::settings::Server { url, weight: server.weight, backup: server.backup })
-    };
-    origin::settings::Settings {
-        servers: wanted.servers.iter().filter_map(server).collect(),
-        balance: match wanted.balance {
-            wanted::Balance::RoundRobin => origin::settings::Balance::RoundRobin,
-            wanted::Balance::LeastRequests => origin::settings::Balance::LeastRequests,
-            wanted::Balance::HashKey => origin::settings::Balance::HashKey,
-        },
-        host_header: match &wanted.host_header {
-            config::net::HostHeader::Preserve => origin::settings::HostHeader::Preserve,
-            config::net::HostHeader::Server => origin::settings::HostHeader::Server,
-            config::net::HostHeader::Literal(host) => origin::settings::HostHeader::Literal(host.clone()),
-        },
-        connect_timeout: wanted.connect_timeout,
-        first_byte_timeout: wanted.first_byte_timeout,
-        between_bytes_timeout: wanted.between_bytes_timeout,
-        retries: wanted.retries,
-        max_connections: wanted.max_connections,
-        queue: origin::settings::Queue { length: wanted.queue.length, wait: wanted.queue.wait },
-        http2: wanted.http2,
-        tls: origin::settings::TlsSettings {
-            ca: wanted.tls.ca.clone(),
-            insecure: wanted.tls.insecure,
-            server_name: wanted.tls.server_name.clone(),
-            cert: wanted.tls.cert.clone(),
-            key: wanted.tls.key.clone(),
-        },
-        health: wanted.health.as_ref().map(|h| origin::settings::Health {
-            path: h.path.clone(),
-            interval: h.interval,
-            timeout: h.timeout,
-            unhealthy_after: h.unhealthy_after,
-            healthy_after: h.healthy_after,
-        }),
-        breaker: wanted.breaker.as_ref().map(|b| origin::settings::Breaker {
-            failures: b.failures,
-            window: b.window,
-            open_for: b.open_for,
-        }),
-        response_headers: wanted.limits.response_headers,
-        response_header_bytes: usize::try_from(wanted.limits.response_header_bytes).unwrap_or(usize::MAX),
-        ..origin::settings::Settings::default()
-    }
-}
-
-fn settings(server: &server::Server, node_id: &str) -> normalise::Settings {
-    normalise::Settings {
-        trusted_proxies: server.trusted_proxies.clone(),
-        server_name: server.name.to_string(),
-        node_id: node_id.to_owned(),
-        hosts: server.hosts.iter().map(|h| h.source().to_ascii_lowercase()).collect(),
     }
 }
 
 /// Different for every process: tells a forwarding loop from two Larders in a row (RFC 8586).
 fn new_node_id() -> String {
     format!("n{:016x}", fastrand::u64(..))
-}
-
-fn conn_settings(server: &server::Server) -> ConnSettings {
-    let l = &server.limits;
-    let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    let limits = Limits {
-        request_header_bytes: bytes(l.request_header_bytes),
-        request_headers: l.request_headers,
-        url_bytes: bytes(l.url_bytes),
-        request_body: l.request_body,
-        header_read_timeout: l.header_read_timeout,
-        body_read_timeout: l.body_read_timeout,
-        idle_timeout: l.idle_timeout,
-        write_stall_timeout: l.write_stall_timeout,
-        connections: l.connections,
-        connections_per_address: l.connections_per_address,
-        h2_streams: l.h2_streams,
-        h2_resets: l.h2_resets,
-    };
-    ConnSettings { limits: Arc::new(limits), trusted: server.trusted_proxies.clone().into() }
-}
-
-fn gate(admin: &server::Admin) -> Gate {
-    let scope = |p: &server::Permission| match p {
-        server::Permission::Read => Scope::Read,
-        server::Permission::Purge => Scope::Purge,
-        server::Permission::Admin => Scope::Admin,
-    };
-    let token = |t: &server::Token| Token {
-        name: t.name.to_string(),
-        secret: t.secret.expose().to_owned(),
-        allow: t.allow.iter().map(scope).collect(),
-    };
-    Gate {
-        tokens: admin.tokens.iter().map(token).collect(),
-        address: admin.address.unwrap_or(([127, 0, 0, 1], 0).into()),
-    }
-}
-
-fn purgers(admin: &server::Admin) -> Purgers {
-    Purgers { from: admin.purge_from.clone(), gate: gate(admin) }
-}
-
-fn policy(wanted: storage::Eviction) -> memory::Policy {
-    match wanted {
-        storage::Eviction::TinyLfu => memory::Policy::TinyLfu,
-        storage::Eviction::Lru => memory::Policy::Lru,
-    }
 }
 
 fn rule_names(site: &Site) -> Vec<Arc<str>> {

@@ -15,5 +15,6 @@ pub mod observe;
 pub mod origin;
 pub mod purge;
 pub mod semantics;
+pub mod settings;
 pub mod store;
 pub mod time;

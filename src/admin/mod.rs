@@ -8,6 +8,7 @@ mod purge;
 pub mod purge_request;
 mod query;
 pub mod reload;
+pub mod serve;
 pub mod status;
 
 use crate::access::{self, Denied, Gate, Scope};
@@ -42,6 +43,9 @@ pub struct Admin {
 /// Counts open client connections. Implemented by the listeners' tracker and by tests.
 pub trait Connections: Send + Sync + std::fmt::Debug {
     fn open(&self) -> u64;
+
+    /// How many were closed before they could ask for anything, by reason.
+    fn turned(&self) -> Vec<(&'static str, u64)>;
 }
 
 /// Largest request body, bytes (interface.md §5).
@@ -61,20 +65,23 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/openapi.json", get(openapi::document));
     let purging = Router::new().route("/purge", post(purge::purge));
     let administering = Router::new().route("/reload", post(reload::reload));
-    Router::new()
+    let wrong_method = || async { problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };
+    // Probes come by any name and without a token, and learn nothing that matters.
+    let probes = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .method_not_allowed_fallback(wrong_method);
+    Router::new()
         .merge(guarded(reading, Scope::Read))
         .merge(guarded(purging, Scope::Purge))
         .merge(guarded(administering, Scope::Admin))
         .merge(dialects::routes())
-        .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method")
-        })
+        .method_not_allowed_fallback(wrong_method)
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page on the admin listener") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(admin.clone(), same_site))
         .layer(middleware::from_fn(dialects::fastly_key_is_the_token))
+        .merge(probes)
         .with_state(admin)
 }
 

@@ -19,6 +19,7 @@ pub fn levels(admin: &Admin) -> Levels {
         variants_dropped: stats.variants_dropped.load(Ordering::Relaxed),
         inflight: admin.engine.flights.len() as u64,
         connections: admin.connections.open(),
+        turned: admin.connections.turned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `larder check`: every error and warning of a configuration at once.
 
-use super::{BAD_CONFIGURATION, ConfigArg, say, serve};
+use super::{BAD_CONFIGURATION, ConfigArg, fail, say, serve};
+use crate::app;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,9 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(loaded) => {
             if !loaded.warnings.is_empty() {
                 eprint!("{}", loaded.warnings);
+            }
+            if let Err(error) = app::check(&loaded.config) {
+                return fail(BAD_CONFIGURATION, error);
             }
             if args.print {
                 say(loaded.normalised.trim_end());

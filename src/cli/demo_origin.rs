@@ -4,6 +4,7 @@ use super::{fail, say};
 use crate::clock::Clock;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -23,8 +24,15 @@ pub fn run(args: &Args) -> ExitCode {
             Err(error) => return fail(1, format_args!("cannot listen on {}: {error}", args.listen)),
         };
         say(format_args!("demo origin on http://{}", listener.local_addr().unwrap_or(args.listen)));
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            return fail(1, "cannot listen for signals");
+        };
         let stop = async {
-            let _ = tokio::signal::ctrl_c().await;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         };
         match crate::demo::serve(listener, Clock::system(), stop).await {
             Ok(()) => ExitCode::SUCCESS,

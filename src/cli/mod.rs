@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod demo_origin;
+mod descriptors;
 mod purge;
 mod schema;
 mod serve;
@@ -41,9 +42,14 @@ enum Command {
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
 struct ConfigArg {
-    /// Configuration file [default: ./config.yaml, else built in]
-    #[arg(short, long, value_name = "FILE", env = "LARDER_CONFIG")]
+    /// Configuration file [env: LARDER_CONFIG] [default: ./config.yaml, else built in]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// The environment's file. Not by clap: what is set for all commands must not conflict with an argument of one.
+fn config_of_environment() -> Option<PathBuf> {
+    std::env::var_os("LARDER_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from)
 }
 
 pub fn main() -> ExitCode {

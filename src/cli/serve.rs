@@ -1,6 +1,6 @@
 //! `larder serve`: runs the proxy until it is told to stop; SIGHUP reloads.
 
-use super::{BAD_CONFIGURATION, ConfigArg, fail};
+use super::{BAD_CONFIGURATION, ConfigArg, config_of_environment, descriptors, fail};
 use crate::admin::reload::{Finding, Reloaded};
 use crate::app::{self, Running};
 use crate::clock::Clock;
@@ -11,7 +11,7 @@ use crate::config::{self, Config, Loaded};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -38,15 +38,18 @@ fn parse_admin(text: &str) -> Result<AdminArg, String> {
     }
 }
 
-/// The configuration that the arguments ask for: a file, else `./config.yaml`, else the built-in one.
+/// The configuration that the arguments ask for: a file, an origin, else the environment's file, else `./config.yaml`, else the built-in one.
 pub(super) fn load(file: Option<&Path>, origin: Option<&str>) -> Result<Loaded, Report> {
     let env = |name: &str| std::env::var(name).ok();
     match (file, origin) {
         (Some(file), _) => config::load(file, &env),
         (None, Some(origin)) => config::builtin(Some(origin)),
         (None, None) => {
-            let default = PathBuf::from("config.yaml");
-            if default.is_file() { config::load(&default, &env) } else { config::builtin(None) }
+            let default = || Some(PathBuf::from("config.yaml")).filter(|file| file.is_file());
+            match config_of_environment().or_else(default) {
+                Some(file) => config::load(&file, &env),
+                None => config::builtin(None),
+            }
         }
     }
 }
@@ -98,6 +101,7 @@ pub fn run(args: Args) -> ExitCode {
         eprint!("{}", loaded.warnings);
     }
     start_tracing(loaded.config.log.level);
+    descriptors::raise(loaded.config.server.limits.connections);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("larder");
     if loaded.config.server.threads > 0 {
@@ -124,28 +128,68 @@ fn start_tracing(level: Level) {
 }
 
 async fn serve(args: &Args, config: Config) -> ExitCode {
-    let signals =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-        return fail(1, "cannot listen for signals");
-    };
+    let Ok(mut signals) = Signals::listen() else { return fail(1, "cannot listen for signals") };
     let tls: Vec<bool> = config.server.listen.iter().map(|l| l.tls.is_some()).collect();
     let mut running = match app::start(config, Clock::system()).await {
         Ok(running) => running,
+        Err(error) if error.is_configuration() => return fail(BAD_CONFIGURATION, error),
         Err(error) => return fail(1, error),
     };
     announce(&running, &tls);
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => drop(reload(args, &running)),
+            told = signals.next() => match told {
+                Told::End => break,
+                Told::Reload => drop(reload(args, &running)),
+                Told::HandOver => tracing::warn!("SIGUSR2: handing over to a new process is not in this version yet"),
+            },
             asked = running.reload_asked() => asked.answer(reload(args, &running)),
         }
     }
     tracing::info!(connections = running.connections(), "draining");
-    running.drain().await;
-    ExitCode::SUCCESS
+    tokio::select! {
+        () = running.drain() => ExitCode::SUCCESS,
+        () = signals.end() => fail(1, "told twice to end: not waiting for what is under way"),
+    }
+}
+
+/// What a signal asks for.
+enum Told {
+    End,
+    Reload,
+    HandOver,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hangup.recv() => Told::Reload,
+            _ = self.user2.recv() => Told::HandOver,
+        }
+    }
+
+    /// The next signal that means the end; others are too late now.
+    async fn end(&mut self) {
+        while !matches!(self.next().await, Told::End) {}
+    }
 }
 
 /// One line per listener, once it accepts.

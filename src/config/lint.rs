@@ -47,7 +47,8 @@ fn server(root: &Root, tree: &Node, findings: &mut Findings) {
     }
     let asks = root.server.listen.iter().any(|l| l.proxy_protocol.unwrap_or(root.server.proxy_protocol));
     if asks && root.server.trusted_proxies.is_empty() {
-        let message = "PROXY headers are expected, but nobody is trusted to send them";
+        let message =
+            "PROXY headers are expected, but nobody is trusted to send them: all connections are closed";
         let finding = findings.warning(Class::NoEffect, at(&["server"]), message);
         finding.help("name the balancer's addresses in `server.trusted_proxies`");
     }
@@ -58,6 +59,9 @@ fn not_yet(root: &Root, tree: &Node, findings: &mut Findings) {
         let message = format!("`{what}` is not in this version yet: it is checked, and does nothing");
         findings.warning(Class::NotYet, at.unwrap_or(Place::FILE), message);
     };
+    if root.server.secret.is_some() {
+        say("server.secret", Some(place(tree, &["server", "secret"])));
+    }
     if root.shared.is_some() {
         say("shared", tree.key_place("shared"));
     }

@@ -5,9 +5,9 @@ use super::scalar::{Share, Word};
 use super::section::{choice, section};
 
 section! {
-    /// Logs, to stdout.
+    /// Logs: of requests to standard output, of all else to standard error.
     pub struct Log {
-        /// One line per request.
+        /// One line per request: JSON, or text like Apache's combined format.
         access: AccessLog as Word = AccessLog::Json;
         /// How much else is told.
         level: Level as Word = Level::Info;

@@ -1,5 +1,7 @@
 //! What a connection asks of the rest of the house, and what it tells it.
 
+use super::known::Known;
+use super::refusal::Refusal;
 use crate::body::{Chunks, InBody, OutBody};
 use crate::interim::InterimSender;
 use crate::time::Now;
@@ -7,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// One client connection. Shared by all of its requests.
@@ -78,6 +80,26 @@ pub struct FastRequest<'a> {
     pub headers: &'a [httparse::Header<'a>],
 }
 
+/// What the reader of a request's body found wrong with it before there was an answer. In the extensions of requests
+/// that have a body: whatever the handler makes of a broken body, the connection tells the client.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict(Arc<OnceLock<Option<Refusal>>>);
+
+impl Verdict {
+    pub fn refuse(&self, refusal: Refusal) {
+        let _ = self.0.set(Some(refusal));
+    }
+
+    /// The answer is about to leave: what is found from now on is too late. The refusal, if that came first.
+    pub fn settle(&self) -> Option<Refusal> {
+        *self.0.get_or_init(|| None)
+    }
+
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.0.get().copied().flatten()
+    }
+}
+
 /// An answer made without hyper.
 #[derive(Debug)]
 pub struct FastAnswer<R> {
@@ -93,7 +115,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Answers one request. Never fails: errors are responses. The request has been accepted by the strict
     /// reader, its version and headers are as received, hop-by-hop fields included; its URI is in the form it
-    /// came in. Must not rely on being polled by one thread. Dropped when the client goes away.
+    /// came in. Must not rely on being polled by one thread. Dropped when the client goes away, or when the
+    /// connection refuses the rest of the message: then the [`Verdict`] in the request's extensions says so, and
+    /// [`Handler::refused`] counts and logs it.
     fn handle(
         &self,
         request: Request<InBody>,
@@ -110,16 +134,16 @@ pub trait Handler: Send + Sync + 'static {
         out: &mut Vec<u8>,
     ) -> Option<FastAnswer<Self::Record>>;
 
-    /// A fast answer has left (or the client went away after `bytes`).
+    /// A fast answer has left (or the client went away after `bytes` of its body).
     fn fast_sent(&self, record: Self::Record, conn: &Conn, bytes: u64);
 
     /// The connection refused a message before it became a request (malformed, over a limit, timed out):
     /// returns the complete HTTP/1.1 response to send before closing; counts and logs it.
-    fn refused(&self, refusal: super::refusal::Refusal, conn: &Conn) -> Bytes;
+    fn refused(&self, refusal: Refusal, conn: &Conn, known: &Known) -> Bytes;
 
     /// The same for HTTP/2, where a refusal is a response on a stream: counts and logs it, returns the
     /// response. The connection goes on.
-    fn refused_response(&self, refusal: super::refusal::Refusal, conn: &Conn) -> Response<OutBody>;
+    fn refused_response(&self, refusal: Refusal, conn: &Conn, known: &Known) -> Response<OutBody>;
 
     /// The time, of the one clock; for a `Date` that is missing (RFC 9110 §6.6.1).
     fn now(&self) -> Now;

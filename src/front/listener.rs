@@ -15,6 +15,7 @@ use super::proxy_protocol::{self, Addresses};
 use super::tls::{TlsFiles, TlsReloader};
 use super::tracker::{ConnTracker, Slot, Turned};
 use super::{http1, http2};
+use crate::time::Mono;
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
@@ -34,6 +35,8 @@ const BACKLOG: i32 = 4096;
 /// After an `accept` that failed for want of descriptors or memory.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Out of descriptors, `accept` fails as often as a connection ends: said once in this time.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 /// What a client that has not yet asked for anything gets when we drain: a request may be on its way.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
@@ -62,7 +65,7 @@ pub struct Listener {
 #[derive(Clone, Debug)]
 pub struct ConnSettings {
     pub limits: Arc<Limits>,
-    /// `server.trusted_proxies`: if there are any, only they may send PROXY headers.
+    /// `server.trusted_proxies`: only they may send PROXY headers. None named: nobody may.
     pub trusted: Arc<[IpNet]>,
 }
 
@@ -128,6 +131,7 @@ pub async fn run<H: Handler>(
     let shared = Arc::new(Shared { tls, proxy_protocol, handler, tracker });
     let mut connections = JoinSet::new();
     let mut pause = None;
+    let mut said: Option<Mono> = None;
     // Registered once: every registration takes a lock that all connections share.
     let told = drain.clone();
     let mut told_to_end = std::pin::pin!(told_to_drain(&mut drain));
@@ -159,8 +163,10 @@ pub async fn run<H: Handler>(
             // The client's affair: it went away before we came.
             Err(e) if is_about_one_connection(&e) => {}
             Err(error) => {
-                if pause.is_none() {
+                let now = shared.handler.now().mono;
+                if said.is_none_or(|at| now.since(at) >= SAY_EVERY) {
                     tracing::error!(%error, "cannot accept connections, trying again");
+                    said = Some(now);
                 }
                 pause = Some(pause.map_or(PAUSE_MIN, |p: Duration| (p * 2).min(PAUSE_MAX)));
             }
@@ -308,8 +314,7 @@ async fn proxied(
     settings: &ConnSettings,
     patience: &mut Patience,
 ) -> Result<Option<Addresses>, Turned> {
-    let trusted = &settings.trusted;
-    if !trusted.is_empty() && !trusted.iter().any(|net| net.contains(&peer.ip())) {
+    if !settings.trusted.iter().any(|net| net.contains(&peer.ip())) {
         tracing::debug!(%peer, "not a trusted proxy on a listener with proxy_protocol");
         return Err(Turned::ProxyHeader);
     }

@@ -5,6 +5,8 @@
 pub mod handler;
 pub mod http1;
 pub mod http2;
+pub mod known;
+mod line;
 pub mod listener;
 pub mod normalise;
 pub mod prefixed;

@@ -13,13 +13,14 @@
 
 pub mod forwarded;
 pub mod host;
-mod spoofable;
+pub mod spoofable;
 #[cfg(test)]
 mod tests;
 
 use super::handler::Conn;
 use super::refusal::Refusal;
 use super::request_id::new_request_id;
+use crate::engine::rules::glob::{Host, HostGlob};
 use crate::semantics::hop;
 use forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request};
@@ -78,8 +79,8 @@ pub struct Settings {
     pub server_name: String,
     /// A token, different for every running node: tells a loop from two of us in a row.
     pub node_id: String,
-    /// Lower-case host globs; empty: every host is served.
-    pub hosts: Vec<String>,
+    /// `server.hosts`; empty: every host is served.
+    pub hosts: Vec<HostGlob>,
 }
 
 /// A request in normal form.
@@ -148,7 +149,7 @@ pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Res
     check_scheme(&uri, scheme, conn)?;
     let host =
         host::canonical(claims.host.as_deref().unwrap_or(&sent_host), scheme).ok_or(Refusal::BadHost)?;
-    check_host(&host, conn, trusted_peer, settings)?;
+    check_host(&host, scheme, conn, trusted_peer, settings)?;
     check_loop(&headers, settings)?;
 
     let request_id = request_id(&headers, trusted_peer);
@@ -226,19 +227,27 @@ fn check_scheme(uri: &http::Uri, effective: Scheme, conn: &Conn) -> Result<(), R
 
 /// Where hosts are listed, another one is not ours, and a host other than the one TLS was set up for may be
 /// protected by another certificate. A trusted proxy sets up TLS for itself, so it is not asked.
-fn check_host(host: &str, conn: &Conn, trusted_peer: bool, settings: &Settings) -> Result<(), Refusal> {
+fn check_host(
+    host: &str,
+    scheme: Scheme,
+    conn: &Conn,
+    trusted_peer: bool,
+    settings: &Settings,
+) -> Result<(), Refusal> {
     if settings.hosts.is_empty() {
         return Ok(());
     }
-    if !host::listed(&settings.hosts, host) {
+    let asked = Host::new(host, scheme.as_str());
+    if !settings.hosts.iter().any(|glob| glob.matches(&asked)) {
         return Err(Refusal::UnknownHost);
     }
-    match &conn.sni {
-        Some(sni) if !trusted_peer && host::name_of(host) != sni.trim_end_matches('.') => {
-            Err(Refusal::Misdirected)
-        }
-        _ => Ok(()),
-    }
+    if trusted_peer || is_for(conn, host) { Ok(()) } else { Err(Refusal::Misdirected) }
+}
+
+/// Whether TLS was set up for this host, as far as the client has said.
+pub fn is_for(conn: &Conn, host: &str) -> bool {
+    let name = host::name_of(host);
+    conn.sni.as_ref().is_none_or(|sni| name.eq_ignore_ascii_case(sni.trim_end_matches('.')))
 }
 
 /// RFC 8586. Each node adds `name;id=node`. Two larders in a row are a normal thing (an edge and a shield),

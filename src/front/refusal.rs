@@ -132,8 +132,6 @@ refusals! {
     UnknownHost = "unknown-host", MISDIRECTED_REQUEST, "http_request_error", "This host is not served here.";
     /// RFC 9110 §7.4: the TLS handshake was for another host.
     Misdirected = "misdirected", MISDIRECTED_REQUEST, "http_request_error", "This connection is for another host.";
-    /// RFC 6585 §4.
-    RateLimited = "rate-limited", TOO_MANY_REQUESTS, "http_request_denied", "Too many requests.";
     /// RFC 6585 §5: bytes.
     HeadTooLarge = "head-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "http_request_error", "The request head is too large.";
     /// RFC 6585 §5: lines.
@@ -148,16 +146,10 @@ refusals! {
     // ---- Ours.
     /// RFC 8586: a request that went through this node before.
     LoopDetected = "loop-detected", BAD_GATEWAY, "proxy_loop_detected", "The request came back to this proxy.";
-    /// The origin's address is one of our own listeners.
-    ForwardedBySelf = "forwarded-by-self", BAD_GATEWAY, "proxy_loop_detected", "The origin is this proxy itself.";
     /// RFC 9111 §5.2.1.7: `only-if-cached` and nothing usable.
     OnlyIfCached = "only-if-cached", GATEWAY_TIMEOUT, "proxy_internal_response", "Nothing stored can answer this request.";
-    /// `server.limits.connections`.
-    TooManyConnections = "too-many-connections", SERVICE_UNAVAILABLE, "proxy_internal_response", "Too many connections.";
     /// A fault of this program.
     Internal = "internal", INTERNAL_SERVER_ERROR, "proxy_internal_error", "Internal error.";
-    /// No origin for this request, or one that can't be used as configured.
-    Misconfigured = "misconfigured", INTERNAL_SERVER_ERROR, "proxy_configuration_error", "This proxy has no route for the request.";
 
     // ---- The origin's (RFC 9209 §2.3; statuses as recommended there).
     NoHealthyOrigin = "no-healthy-origin", SERVICE_UNAVAILABLE, "destination_unavailable", "No origin is available.";
@@ -177,9 +169,7 @@ refusals! {
     OriginTls = "origin-tls", BAD_GATEWAY, "tls_protocol_error", "TLS with the origin failed.";
     OriginCertificate = "origin-certificate", BAD_GATEWAY, "tls_certificate_error", "The origin's certificate is not trusted.";
     OriginDns = "origin-dns", BAD_GATEWAY, "dns_error", "The origin's name does not resolve.";
-    OriginDnsTimeout = "origin-dns-timeout", GATEWAY_TIMEOUT, "dns_timeout", "The origin's name did not resolve in time.";
     OriginHeaderTooLarge = "origin-header-too-large", BAD_GATEWAY, "http_response_header_section_size", "The origin's response head is too large.";
-    OriginBodyTooLarge = "origin-body-too-large", BAD_GATEWAY, "http_response_body_size", "The origin's response is too large.";
     /// Bad framing, bad `Content-Length`, control characters, an answer that is no HTTP.
     OriginMalformed = "origin-malformed", BAD_GATEWAY, "http_protocol_error", "The origin's response is malformed.";
     OriginUpgradeFailed = "origin-upgrade-failed", BAD_GATEWAY, "http_upgrade_failed", "The origin did not upgrade the connection.";

@@ -2,15 +2,17 @@
 //! every answer once its last byte has left (or its client has gone).
 
 use crate::body::Chunks;
-use crate::body::{BoxError, InBody, OutBody};
+use crate::body::{InBody, OutBody};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::purge_call::{self, is_purge_method};
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
-use crate::front::handler::{Conn, FastAnswer, FastRequest, Handler};
-use crate::front::normalise::{self, Normal};
+use crate::front::handler::{Conn, FastAnswer, FastRequest, Handler, Verdict};
+use crate::front::known::Known;
+use crate::front::line::{End, Line, scheme, split, unmatched};
+use crate::front::normalise::{self, Normal, spoofable};
 use crate::front::purging::{self, Purgers};
 use crate::front::refusal::{self, Refusal};
 use crate::front::request_id::new_request_id;
@@ -25,12 +27,8 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
-use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 /// What connections hand their requests to. One per process.
 #[derive(Debug)]
@@ -43,30 +41,21 @@ pub struct Service {
     pub clock: Clock,
 }
 
-/// What the log says of a request itself, gathered before the request is taken apart.
-#[derive(Debug, Clone)]
-struct Line {
-    started: Now,
-    request_id: String,
-    client: IpAddr,
-    method: Method,
-    scheme: &'static str,
-    host: String,
-    path: String,
-    query: Option<String>,
-    protocol: &'static str,
-    user_agent: Option<String>,
-}
-
 impl Service {
     fn settings(&self) -> Arc<normalise::Settings> {
         self.settings.load_full()
     }
 
-    /// A response that this proxy makes: counted, logged, never stored.
-    fn refuse(&self, refusal: Refusal, request_id: &str) -> Response<OutBody> {
-        self.metrics.refused(refusal.as_str());
-        refusal::response(refusal, &self.settings().server_name, request_id, false)
+    /// A response that this proxy makes: counted, logged, never stored. One word for it in the log, the metric and
+    /// the response.
+    fn refuse(&self, refusal: Refusal, end: End, outcome: Option<Outcome>) -> Response<OutBody> {
+        if !end.is_refused() {
+            self.metrics.refused(refusal.as_str());
+        }
+        let response = refusal::response(refusal, &self.settings().server_name, &end.line.request_id, false);
+        let mut outcome = outcome.unwrap_or_else(|| Outcome::new(Kind::Error, "", &unmatched()));
+        outcome.reason = refusal.as_str();
+        end.answer(response, outcome)
     }
 
     async fn serve(
@@ -80,22 +69,20 @@ impl Service {
         let (mut parts, body) = request.into_parts();
         let upgrade = parts.extensions.remove::<OnUpgrade>();
         let raw = raw(&parts, &conn);
-        let mut line = Line::early(&parts, &conn, started);
+        let verdict = parts.extensions.remove::<Verdict>();
+        // From here on the request leaves its trace, even if its client does not wait for an answer.
+        let mut end = End::new(self.clone(), Line::early(&parts, &conn, started), verdict);
         if is_purge_method(&parts.method) {
-            return self.purge(parts, body, &conn, line).await;
+            return self.purge(parts, body, &conn, end).await;
         }
         let normal = match normalise::normalise(parts, &conn, &settings) {
             Ok(normal) => normal,
-            Err(refusal) => {
-                let response = self.refuse(refusal, &line.request_id);
-                let outcome = Outcome::new(Kind::Error, refusal.as_str(), &unmatched());
-                return self.finish(response, outcome, line);
-            }
+            Err(refusal) => return self.refuse(refusal, end, None),
         };
-        line.complete(&normal);
+        end.line.complete(&normal);
         if normal.max_forwards == Some(0) {
             let outcome = Outcome::new(Kind::Pass, "max-forwards", &unmatched());
-            return self.finish(options_here(), outcome, line);
+            return end.answer(options_here(), outcome);
         }
         let raw = raw.filter(|_| !normal.trusted_peer);
         let forced = self.purgers.load().may_force(&normal);
@@ -103,12 +90,12 @@ impl Service {
         let (answered, outcome) = self.engine.handle(incoming).await;
         let mut response = match answered {
             Ok(response) => response,
-            Err(failure) => self.refuse(from_failure(failure), &line.request_id),
+            Err(failure) => return self.refuse(from_failure(failure), end, Some(outcome)),
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             tunnel::join(upgrade, &mut response);
         }
-        self.finish(response, outcome, line)
+        end.answer(response, outcome)
     }
 
     /// `PURGE` and its kin: answered here, whoever asks.
@@ -117,40 +104,24 @@ impl Service {
         parts: http::request::Parts,
         body: InBody,
         conn: &Conn,
-        mut line: Line,
+        mut end: End,
     ) -> Response<OutBody> {
         let (purgers, settings) = (self.purgers.load_full(), self.settings());
         let handled = purging::handle(&self.engine, &purgers, &settings, conn, parts, body).await;
         if let Some(normal) = &handled.normal {
-            line.complete(normal);
+            end.line.complete(normal);
         }
         match handled.answer {
             Ok(called) => {
                 let kind = if called.is_applied() { Kind::Pass } else { Kind::Error };
                 let outcome = Outcome::new(kind, purge_call::REASON, &unmatched());
-                self.finish(purging::response(called), outcome, line)
+                end.answer(purging::response(called), outcome)
             }
-            Err(refusal) => {
-                let response = self.refuse(refusal, &line.request_id);
-                let outcome = Outcome::new(Kind::Error, refusal.as_str(), &unmatched());
-                self.finish(response, outcome, line)
-            }
+            Err(refusal) => self.refuse(refusal, end, None),
         }
     }
 
-    /// Wraps the body so that the answer is logged when it is over.
-    fn finish(
-        self: Arc<Self>,
-        response: Response<OutBody>,
-        outcome: Outcome,
-        line: Line,
-    ) -> Response<OutBody> {
-        let (parts, body) = response.into_parts();
-        let end = End { service: self, outcome, line, status: parts.status.as_u16(), bytes: 0 };
-        Response::from_parts(parts, OutBody::stream(Counted { body, end }))
-    }
-
-    fn record(&self, outcome: &Outcome, took: std::time::Duration, bytes: u64) {
+    pub(super) fn record(&self, outcome: &Outcome, took: std::time::Duration, bytes: u64) {
         self.metrics.request(&outcome.rule, outcome.kind.as_str(), took, bytes);
         if outcome.kind == Kind::Stale {
             self.metrics.stale(outcome.reason);
@@ -160,7 +131,16 @@ impl Service {
         }
     }
 
-    fn write_line(&self, outcome: &Outcome, line: &Line, status: u16, bytes: u64, took: std::time::Duration) {
+    /// `reason`: the outcome's, unless the answer broke off.
+    pub(super) fn write_line(
+        &self,
+        outcome: &Outcome,
+        reason: &'static str,
+        line: &Line,
+        status: u16,
+        bytes: u64,
+        took: std::time::Duration,
+    ) {
         if !self.log.is_on() {
             return;
         }
@@ -169,7 +149,7 @@ impl Service {
             time: timestamp(line.started.wall),
             request_id: line.request_id.clone(),
             client: line.client,
-            method: line.method.to_string(),
+            method: line.method.as_ref().map_or("-", Method::as_str).to_owned(),
             scheme: line.scheme,
             host: line.host.clone(),
             path: line.path.clone(),
@@ -177,7 +157,7 @@ impl Service {
             protocol: line.protocol,
             status,
             outcome: outcome.kind.as_str(),
-            reason: outcome.reason,
+            reason,
             rule: outcome.rule.clone(),
             tier: outcome.tier,
             age_s: outcome.age.map(|a| a.as_secs()),
@@ -191,11 +171,6 @@ impl Service {
             self.metrics.log_dropped();
         }
     }
-}
-
-/// Rule name of what never reached the rules.
-fn unmatched() -> Arc<str> {
-    Arc::from("none")
 }
 
 fn incoming(
@@ -236,7 +211,7 @@ fn raw(parts: &http::request::Parts, conn: &Conn) -> Option<Raw> {
 /// RFC 9110 §7.6.2: `OPTIONS` with `Max-Forwards: 0` is answered by whoever holds it.
 fn options_here() -> Response<OutBody> {
     let mut response = Response::new(OutBody::Empty);
-    let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY");
     response.headers_mut().insert(ALLOW, allow);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
@@ -276,91 +251,6 @@ fn from_origin(error: OriginError) -> Refusal {
     }
 }
 
-impl Line {
-    fn early(parts: &http::request::Parts, conn: &Conn, started: Now) -> Self {
-        Self {
-            started,
-            request_id: new_request_id(),
-            client: conn.peer.ip(),
-            method: parts.method.clone(),
-            scheme: if conn.tls { "https" } else { "http" },
-            host: String::new(),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().map(str::to_owned),
-            protocol: protocol(parts.version),
-            user_agent: parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned),
-        }
-    }
-
-    fn complete(&mut self, normal: &Normal) {
-        self.request_id.clone_from(&normal.request_id);
-        self.client = normal.client;
-        self.scheme = normal.scheme.as_str();
-        self.host.clone_from(&normal.host);
-        self.path.clone_from(&normal.path);
-        self.query.clone_from(&normal.query);
-    }
-}
-
-const fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2",
-        _ => "HTTP/1.1",
-    }
-}
-
-/// Logs when dropped: at the body's end, or when the client is gone.
-#[derive(Debug)]
-struct End {
-    service: Arc<Service>,
-    outcome: Outcome,
-    line: Line,
-    status: u16,
-    bytes: u64,
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        let took = self.service.clock.now().mono.since(self.line.started.mono);
-        self.service.record(&self.outcome, took, self.bytes);
-        self.service.write_line(&self.outcome, &self.line, self.status, self.bytes, took);
-    }
-}
-
-/// A body that counts what it hands out.
-struct Counted {
-    body: OutBody,
-    end: End,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            this.end.bytes += data.len() as u64;
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// What a fast answer leaves for the log.
 #[derive(Debug)]
 pub struct FastRecord {
@@ -388,8 +278,13 @@ impl Handler for Arc<Service> {
         out: &mut Vec<u8>,
     ) -> Option<FastAnswer<FastRecord>> {
         let settings = self.settings.load();
-        if forwards(request) && normalise::forwarded::contains(&settings.trusted_proxies, conn.peer.ip()) {
-            return None; // its forwarding fields may change scheme and host
+        if request.headers.iter().any(|field| spoofable::is_settled_here(field.name)) {
+            return None; // on the slow way they are believed or removed, before anything is matched with them
+        }
+        if !settings.hosts.is_empty()
+            && !std::str::from_utf8(request.host).is_ok_and(|host| normalise::is_for(conn, host))
+        {
+            return None; // to be answered 421
         }
         let now = self.clock.now();
         let plain = Plain { tls: conn.tls, host: request.host, target: request.target };
@@ -409,18 +304,18 @@ impl Handler for Arc<Service> {
         let took = self.clock.now().mono.since(record.started.mono);
         self.record(&outcome, took, bytes);
         if let Some(line) = &record.line {
-            self.write_line(&outcome, line, record.hit.entry.meta.status.as_u16(), bytes, took);
+            self.write_line(&outcome, "", line, record.hit.entry.meta.status.as_u16(), bytes, took);
         }
     }
 
-    fn refused(&self, refusal: Refusal, conn: &Conn) -> Bytes {
-        let response = self.refuse_message(refusal, conn, "HTTP/1.1", true);
+    fn refused(&self, refusal: Refusal, conn: &Conn, known: &Known) -> Bytes {
+        let response = self.refuse_message(refusal, conn, known, "HTTP/1.1", true);
         let date = date::format(self.clock.now().wall);
         refusal::encode_http1(&response, std::str::from_utf8(&date).unwrap_or_default())
     }
 
-    fn refused_response(&self, refusal: Refusal, conn: &Conn) -> Response<OutBody> {
-        self.refuse_message(refusal, conn, "HTTP/2", false)
+    fn refused_response(&self, refusal: Refusal, conn: &Conn, known: &Known) -> Response<OutBody> {
+        self.refuse_message(refusal, conn, known, "HTTP/2", false)
     }
 
     fn now(&self) -> Now {
@@ -434,40 +329,19 @@ impl Service {
         &self,
         refusal: Refusal,
         conn: &Conn,
+        known: &Known,
         protocol: &'static str,
         close: bool,
     ) -> Response<OutBody> {
-        let now = self.clock.now();
-        let line = Line {
-            started: now,
-            request_id: new_request_id(),
-            client: conn.peer.ip(),
-            method: Method::from_bytes(b"-").unwrap_or_default(),
-            scheme: if conn.tls { "https" } else { "http" },
-            host: String::new(),
-            path: String::new(),
-            query: None,
-            protocol,
-            user_agent: None,
-        };
+        let line = Line::of_refused(known, conn, protocol, self.clock.now());
         self.metrics.refused(refusal.as_str());
         let response = refusal::response(refusal, &self.settings().server_name, &line.request_id, close);
         let outcome = Outcome::new(Kind::Error, refusal.as_str(), &unmatched());
         let status = response.status().as_u16();
         self.record(&outcome, std::time::Duration::ZERO, 0);
-        self.write_line(&outcome, &line, status, 0, std::time::Duration::ZERO);
+        self.write_line(&outcome, outcome.reason, &line, status, 0, std::time::Duration::ZERO);
         response
     }
-}
-
-/// Whether a request carries fields that a trusted proxy uses to say what the client asked for.
-fn forwards(request: &FastRequest<'_>) -> bool {
-    request.headers.iter().any(|h| {
-        let name = h.name.as_bytes();
-        name.len() >= 9
-            && (name.get(..12).is_some_and(|n| n.eq_ignore_ascii_case(b"x-forwarded-"))
-                || name.eq_ignore_ascii_case(b"forwarded"))
-    })
 }
 
 fn values<'h>(request: &FastRequest<'h>, name: &HeaderName) -> Vec<&'h [u8]> {
@@ -477,18 +351,14 @@ fn values<'h>(request: &FastRequest<'h>, name: &HeaderName) -> Vec<&'h [u8]> {
 
 fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now) -> Line {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let target = text(request.target);
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
-        None => (target, None),
-    };
+    let (path, query) = split(&text(request.target));
     let agent = values(request, &USER_AGENT).first().map(|v| text(v));
     Line {
         started,
         request_id: new_request_id(),
         client: conn.peer.ip(),
-        method: if request.head { Method::HEAD } else { Method::GET },
-        scheme: if conn.tls { "https" } else { "http" },
+        method: Some(if request.head { Method::HEAD } else { Method::GET }),
+        scheme: scheme(conn),
         host: text(request.host).to_ascii_lowercase(),
         path,
         query,

@@ -1,6 +1,7 @@
 //! A handler for the tests of this room: answers by a function, remembers what was refused.
 
 use super::handler::{Conn, FastAnswer, FastRequest, Handler};
+use super::known::Known;
 use super::refusal::Refusal;
 use crate::body::{InBody, OutBody};
 use crate::interim::InterimSender;
@@ -42,12 +43,12 @@ where
         None
     }
     fn fast_sent(&self, (): (), _: &Conn, _: u64) {}
-    fn refused(&self, refusal: Refusal, _: &Conn) -> Bytes {
+    fn refused(&self, refusal: Refusal, _: &Conn, _: &Known) -> Bytes {
         self.refused.lock().unwrap().push(refusal);
         Bytes::from_static(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     }
     /// 418: cannot be confused with an answer of the handler, or of `h2` itself.
-    fn refused_response(&self, refusal: Refusal, _: &Conn) -> Response<OutBody> {
+    fn refused_response(&self, refusal: Refusal, _: &Conn, _: &Known) -> Response<OutBody> {
         self.refused.lock().unwrap().push(refusal);
         Response::builder().status(418).body(OutBody::full("refused")).unwrap()
     }

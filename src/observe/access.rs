@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Json,
-    /// Apache's combined format, with outcome and duration behind it.
+    /// Like Apache's combined format (the time is RFC 3339), with outcome, duration and request id behind it.
     Text,
 }
 
@@ -108,15 +108,15 @@ fn line(format: Format, r: &Record, out: &mut impl Write) -> std::io::Result<()>
             out.write_all(b"\n")
         }
         Format::Text => {
-            let query = r.query.as_ref().map(|q| format!("?{q}")).unwrap_or_default();
-            let agent = r.user_agent.as_deref().unwrap_or("-").replace(['"', '\\'], "'");
+            let path = escaped(&r.path);
+            let query = r.query.as_ref().map(|q| format!("?{}", escaped(q))).unwrap_or_default();
+            let agent = escaped(r.user_agent.as_deref().unwrap_or("-"));
             writeln!(
                 out,
-                "{} - - [{}] \"{} {}{query} {}\" {} {} \"-\" \"{agent}\" {} {}ms {}",
+                "{} - - [{}] \"{} {path}{query} {}\" {} {} \"-\" \"{agent}\" {} {}ms {}",
                 r.client,
                 r.time,
                 r.method,
-                r.path,
                 r.protocol,
                 r.status,
                 r.bytes,
@@ -126,6 +126,19 @@ fn line(format: Format, r: &Record, out: &mut impl Write) -> std::io::Result<()>
             )
         }
     }
+}
+
+/// What a client wrote can't end a quoted field, or a line.
+fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
+    let harmful = |c: char| c == '"' || c == '\\' || c.is_control();
+    if !text.contains(harmful) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if harmful(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out.into()
 }
 
 /// RFC 3339 with milliseconds, UTC (days-to-date after Howard Hinnant's `civil_from_days`).
@@ -147,6 +160,12 @@ pub fn timestamp(at: Wall) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_a_client_wrote_ends_a_quoted_field_or_a_line() {
+        assert_eq!(escaped("/a?b'c"), "/a?b'c");
+        assert_eq!(escaped("/\"x\\\n\u{1b}\u{85}"), "/\\\"x\\\\\\n\\u{1b}\\u{85}");
+    }
 
     #[test]
     fn timestamps_are_rfc_3339() {

@@ -84,6 +84,7 @@ pub struct Metrics {
     variants_dropped: Counter,
     inflight: Gauge64,
     connections: Gauge64,
+    turned: Family<ReasonLabel, Counter>,
     purges: Family<PurgeLabels, Counter>,
     purge_apply: Histogram,
     log_dropped: Counter,
@@ -103,7 +104,7 @@ pub struct Vocabulary<'a> {
 }
 
 /// What is read off the running parts at the moment of a scrape.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Levels {
     pub memory_bytes: u64,
     pub memory_entries: u64,
@@ -112,6 +113,8 @@ pub struct Levels {
     pub variants_dropped: u64,
     pub inflight: u64,
     pub connections: u64,
+    /// Connections closed before they could ask for anything, by reason.
+    pub turned: Vec<(&'static str, u64)>,
 }
 
 const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "error"];
@@ -149,6 +152,7 @@ impl Metrics {
             variants_dropped: Counter::default(),
             inflight: Gauge64::default(),
             connections: Gauge64::default(),
+            turned: Family::default(),
             purges: Family::default(),
             purge_apply: Histogram::new(APPLY),
             log_dropped: Counter::default(),
@@ -196,11 +200,7 @@ impl Metrics {
             self.not_stored.clone(),
         );
         r.register("larder_stale_served", "Stale answers, by what allowed them", self.stale_served.clone());
-        r.register(
-            "larder_refused",
-            "Messages refused before they became a request, by reason",
-            self.refused.clone(),
-        );
+        r.register("larder_refused", "Responses this proxy made itself, by reason", self.refused.clone());
         r.register(
             "larder_tags_rejected",
             "Answers not stored because of too many or too long tags",
@@ -236,6 +236,11 @@ impl Metrics {
         let r = &mut self.registry;
         r.register("larder_inflight", "Fetches in progress that others may join", self.inflight.clone());
         r.register("larder_connections", "Open client connections", self.connections.clone());
+        r.register(
+            "larder_connections_turned",
+            "Connections closed before they could ask for anything, by reason",
+            self.turned.clone(),
+        );
         r.register(
             "larder_purges",
             "Purges asked for, by mode and by the kinds of what they name",
@@ -376,6 +381,9 @@ impl Metrics {
         set(&self.variants_dropped, levels.variants_dropped);
         self.inflight.set(levels.inflight);
         self.connections.set(levels.connections);
+        for (reason, count) in levels.turned.iter().copied() {
+            set(&self.turned.get_or_create(&ReasonLabel { reason }), count);
+        }
         let mut text = String::new();
         // Writing to a String can't fail; an encoder error would leave the text short, which a scraper reports.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);

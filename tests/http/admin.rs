@@ -66,6 +66,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("larder_purge_apply_seconds", "histogram"),
     ("larder_inflight", "gauge"),
     ("larder_connections", "gauge"),
+    ("larder_connections_turned", "counter"),
 ];
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod purge_races;
 mod ranges;
 mod reload;
 mod review_engine;
+mod review_front;
 mod rules;
 mod stale;
 mod stale_errors;

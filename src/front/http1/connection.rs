@@ -16,6 +16,7 @@ use super::timer::Wait;
 use super::wire::Wire;
 use crate::body::Chunks;
 use crate::front::handler::{Conn, FastRequest, Handler, Limits};
+use crate::front::known::Known;
 use crate::front::refusal::Refusal;
 use bytes::{Buf, Bytes};
 use std::io;
@@ -117,12 +118,20 @@ where
                 Step::Answer { body, record, close } => self.answer(body, record, close).await,
                 // Boxed, like all that is not the hit path: an idle connection's task stays small.
                 Step::Slow(mut plan) => {
+                    // For the log, should the rest of the message be refused: the head is used up by then.
+                    let read = self.wire.buf.get(..plan.head_len).unwrap_or_default().to_vec();
                     for line in plan.without.drain(..).rev() {
                         plan.head_len -= line.len();
                         self.wire.cut(line);
                     }
                     let exchange = slow::exchange(&mut self.wire, &plan, &self.shared, &mut self.drain);
-                    Box::pin(exchange).await
+                    let after = Box::pin(exchange).await;
+                    match after {
+                        After::Refuse(refusal) => {
+                            return Box::pin(self.refuse(refusal, Known::from_http1(&read))).await;
+                        }
+                        after => after,
+                    }
                 }
                 Step::Upgrade => return Box::pin(slow::upgrade(self.wire, &self.shared)).await,
                 Step::Refuse(refusal) => After::Refuse(refusal),
@@ -130,7 +139,10 @@ where
             match after {
                 After::Next if !self.drain.is_on() => self.next_message(),
                 After::Next | After::Close => return Box::pin(self.wire.linger()).await,
-                After::Refuse(refusal) => return Box::pin(self.refuse(refusal)).await,
+                After::Refuse(refusal) => {
+                    let known = Known::from_http1(&self.wire.buf);
+                    return Box::pin(self.refuse(refusal, known)).await;
+                }
                 After::Abort => return,
             }
         }
@@ -238,8 +250,8 @@ where
     }
 
     /// Says why, and closes so that it can be read.
-    async fn refuse(mut self, refusal: Refusal) {
-        let mut answer = self.shared.handler.refused(refusal, &self.shared.conn);
+    async fn refuse(mut self, refusal: Refusal, known: Known) {
+        let mut answer = self.shared.handler.refused(refusal, &self.shared.conn, &known);
         if self.is_head
             && let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n")
         {

@@ -19,7 +19,7 @@ pub(super) struct Receipt<'c, H: Handler> {
     handler: &'c H,
     conn: &'c Conn,
     record: Option<H::Record>,
-    /// Head and body.
+    /// Of the body; the head does not count.
     bytes: u64,
 }
 
@@ -57,19 +57,22 @@ impl Outgoing<'_> {
         !self.head.is_empty() || !self.pieces.is_empty()
     }
 
-    fn advance(&mut self, mut written: usize) {
+    /// How many of the `written` bytes were the body's.
+    fn advance(&mut self, mut written: usize) -> u64 {
         let of_head = written.min(self.head.len());
         self.head = self.head.get(of_head..).unwrap_or_default();
         written -= of_head;
+        let of_body = written as u64;
         while let Some(piece) = self.pieces.get_mut(self.at) {
             let of_piece = written.min(piece.len());
             piece.advance(of_piece);
             written -= of_piece;
             if !piece.is_empty() {
-                return;
+                break;
             }
             self.at += 1;
         }
+        of_body
     }
 
     fn poll_write<IO>(&self, cx: &mut Context<'_>, wire: &mut Wire<IO>) -> Poll<io::Result<usize>>
@@ -106,8 +109,7 @@ where
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            receipt.bytes += written as u64;
-            outgoing.advance(written);
+            receipt.bytes += outgoing.advance(written);
         }
         Pin::new(&mut *wire).poll_flush(cx)
     })

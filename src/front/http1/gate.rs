@@ -28,6 +28,7 @@
 use super::framing::Body;
 use super::interim;
 use super::wire::Wire;
+use crate::front::handler::Verdict;
 use crate::front::refusal::Refusal;
 use crate::interim::Interim;
 use bytes::Buf;
@@ -60,9 +61,14 @@ pub(super) enum Cut {
 pub(super) struct Signals {
     begun: AtomicBool,
     cut: OnceLock<Cut>,
+    /// For the handler, where there is a body.
+    verdict: Option<Verdict>,
 }
 
 impl Signals {
+    pub fn new(verdict: Option<Verdict>) -> Self {
+        Self { verdict, ..Self::default() }
+    }
     /// The final response has begun to leave: nothing else can be said to this client any more.
     pub fn begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
@@ -176,8 +182,11 @@ impl<'w, IO: AsyncRead + AsyncWrite + Unpin> Gate<'w, IO> {
     /// The request can't go on. Before its answer has begun, those who poll hyper will end it; after that, hyper
     /// gets the error for the body, finishes the answer and closes.
     fn cut(&self, cut: Cut) -> io::Error {
-        if !self.signals.begun() {
-            let _ = self.signals.cut.set(cut);
+        if !self.signals.begun()
+            && self.signals.cut.set(cut).is_ok()
+            && let (Cut::Refused(refusal), Some(verdict)) = (cut, &self.signals.verdict)
+        {
+            verdict.refuse(refusal);
         }
         match cut {
             Cut::Refused(refusal) => io::Error::new(io::ErrorKind::InvalidData, refusal.as_str()),

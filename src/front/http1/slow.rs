@@ -9,7 +9,7 @@ use super::lent::Lent;
 use super::timer::Wait;
 use super::wire::Wire;
 use crate::body::{BoxError, InBody, OutBody, empty_in};
-use crate::front::handler::{Conn, Handler, Limits};
+use crate::front::handler::{Conn, Handler, Limits, Verdict};
 use crate::front::refusal::Refusal;
 use crate::interim::InterimSender;
 use http::header::{CONNECTION, HeaderValue};
@@ -89,8 +89,9 @@ where
         let (sender, receiver) = InterimSender::channel();
         (sender, Some(receiver))
     };
-    let signals = Signals::default();
-    let service = Once { shared, interims: sender, bodiless: body.is_done(), may_upgrade: false };
+    let verdict = (!body.is_done()).then(Verdict::default);
+    let signals = Signals::new(verdict.clone());
+    let service = Once { shared, interims: sender, verdict, may_upgrade: false };
     let mut gate =
         Gate::new(wire, &signals, (plan.head_len, body, plan.expect), limits.body_read_timeout, interims);
     let ended = {
@@ -141,7 +142,7 @@ where
     H: Handler,
 {
     let (lent, back) = Lent::new(wire);
-    let service = Once { shared, interims: InterimSender::none(), bodiless: true, may_upgrade: true };
+    let service = Once { shared, interims: InterimSender::none(), verdict: None, may_upgrade: true };
     let http = builder(&shared.limits).serve_connection(TokioIo::new(lent), service).with_upgrades();
     let served = http.await;
     // An upgraded connection still counts as one, and lives as long as this task, wherever it is served.
@@ -171,7 +172,8 @@ fn builder(limits: &Limits) -> Builder {
 struct Once<'s, H> {
     shared: &'s Shared<H>,
     interims: InterimSender,
-    bodiless: bool,
+    /// `None`: there is no body.
+    verdict: Option<Verdict>,
     may_upgrade: bool,
 }
 
@@ -182,11 +184,13 @@ impl<H: Handler> Service<Request<Incoming>> for Once<'_, H> {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (head, body) = request.into_parts();
-        let body: InBody = if self.bodiless {
-            empty_in()
-        } else {
-            body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync()
+        let (mut head, body) = request.into_parts();
+        let body: InBody = match &self.verdict {
+            None => empty_in(),
+            Some(verdict) => {
+                head.extensions.insert(verdict.clone());
+                body.map_err(|error| -> BoxError { Box::new(error) }).boxed_unsync()
+            }
         };
         let closes = self.may_upgrade;
         let Shared { conn, handler, .. } = self.shared;

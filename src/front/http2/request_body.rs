@@ -1,7 +1,7 @@
 //! A request body on its way in. The client may send more only when what it sent has been taken.
 
 use crate::body::BoxError;
-use crate::front::handler::Limits;
+use crate::front::handler::{Limits, Verdict};
 use crate::front::refusal::Refusal;
 use crate::interim::{Interim, InterimSender};
 use bytes::Bytes;
@@ -9,7 +9,6 @@ use h2::RecvStream;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
@@ -24,10 +23,6 @@ pub enum BodyError {
     #[error("request body broke off: {0}")]
     Broken(#[from] h2::Error),
 }
-
-/// What the body's reader found, for whoever answers: whatever the handler makes of a broken body, the client
-/// gets to know what was wrong with it.
-pub type Verdict = Arc<OnceLock<Refusal>>;
 
 enum State {
     Data,
@@ -71,11 +66,11 @@ impl RequestBody {
     }
 
     pub fn verdict(&self) -> Verdict {
-        Arc::clone(&self.verdict)
+        self.verdict.clone()
     }
 
     fn fail(&mut self, refusal: Refusal, error: BodyError) -> BoxError {
-        let _ = self.verdict.set(refusal);
+        self.verdict.refuse(refusal);
         self.state = State::Ended;
         error.into()
     }

@@ -1,9 +1,10 @@
 //! One stream from request to the last byte of the response.
 
-use super::request_body::{RequestBody, Verdict};
+use super::request_body::RequestBody;
 use super::{head, respond};
 use crate::body::{InBody, OutBody, empty_in};
-use crate::front::handler::{Conn, Handler, Limits};
+use crate::front::handler::{Conn, Handler, Limits, Verdict};
+use crate::front::known::Known;
 use crate::interim::{Interim, InterimSender};
 use bytes::Bytes;
 use h2::RecvStream;
@@ -44,8 +45,10 @@ pub async fn answer<H: Handler>(
     let (mut parts, recv) = request.into_parts();
     let to_head = parts.method == Method::HEAD;
     let response = match head::check(&mut parts, limits) {
-        Err(refusal) => handler.refused_response(refusal, conn),
+        Err(refusal) => handler.refused_response(refusal, conn, &Known::of(&parts)),
         Ok(()) => {
+            let bodiless = recv.is_end_stream();
+            let known = if bodiless { Known::default() } else { Known::of(&parts) };
             let (interim, queue) = InterimSender::channel();
             let (request, verdict) = with_body(parts, recv, limits, &interim);
             let handling = handler.handle(request, Arc::clone(conn), interim);
@@ -53,8 +56,8 @@ pub async fn answer<H: Handler>(
                 Ok(response) => response,
                 Err(end) => return end,
             };
-            match verdict.get() {
-                Some(&refusal) => handler.refused_response(refusal, conn),
+            match verdict.settle() {
+                Some(refusal) => handler.refused_response(refusal, conn, &known),
                 None => response,
             }
         }
@@ -63,7 +66,7 @@ pub async fn answer<H: Handler>(
 }
 
 fn with_body(
-    parts: request::Parts,
+    mut parts: request::Parts,
     recv: RecvStream,
     limits: &Limits,
     interim: &InterimSender,
@@ -77,6 +80,7 @@ fn with_body(
         parts.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let body = RequestBody::new(recv, announced, limits, expects.then(|| interim.clone()));
     let verdict = body.verdict();
+    parts.extensions.insert(verdict.clone());
     (Request::from_parts(parts, body.boxed_unsync()), verdict)
 }
 

@@ -178,12 +178,14 @@ async fn the_proxy_header_names_the_client() {
 
 #[tokio::test]
 async fn only_trusted_peers_may_send_a_proxy_header() {
-    let trusted = vec!["10.0.0.0/8".parse().unwrap()];
-    let running = start(Script::new(tell), Options { proxy_protocol: true, trusted, ..Options::default() });
-    let io = TcpStream::connect(running.address).await.unwrap();
-    closed(io).await;
-    running.tracker.none_left().await;
-    assert_eq!(running.tracker.turned(Turned::ProxyHeader), 1);
+    for trusted in [vec!["10.0.0.0/8".parse().unwrap()], vec![]] {
+        let options = Options { proxy_protocol: true, trusted, ..Options::default() };
+        let running = start(Script::new(tell), options);
+        let io = TcpStream::connect(running.address).await.unwrap();
+        closed(io).await;
+        running.tracker.none_left().await;
+        assert_eq!(running.tracker.turned(Turned::ProxyHeader), 1);
+    }
 }
 
 /// Without `proxy_protocol` the header is just a bad request.
@@ -217,7 +219,9 @@ async fn connections_are_bounded() {
 #[tokio::test]
 async fn connections_are_bounded_per_address() {
     let limits = Limits { connections_per_address: 1, ..Limits::default() };
-    let running = start(Script::new(tell), Options { proxy_protocol: true, limits, ..Options::default() });
+    let trusted = vec!["127.0.0.0/8".parse().unwrap()];
+    let options = Options { proxy_protocol: true, limits, trusted, ..Options::default() };
+    let running = start(Script::new(tell), options);
     let connect = async |client: &str| {
         let mut io = TcpStream::connect(running.address).await.unwrap();
         io.write_all(format!("PROXY TCP4 {client} 198.51.100.1 5 80\r\n").as_bytes()).await.unwrap();

@@ -47,13 +47,6 @@ pub fn same(a: &str, b: &str, scheme: Scheme) -> bool {
     }
 }
 
-/// Whether one of `globs` names this host. `*` stands for one or more characters, dots included:
-/// `*.example.com` is every name below `example.com`, not `example.com` itself. A glob without a port
-/// matches on every port.
-pub fn listed(globs: &[String], host: &str) -> bool {
-    globs.iter().any(|glob| glob_matches(glob, host) || glob_matches(glob, name_of(host)))
-}
-
 fn split(authority: &str) -> Option<(&str, Option<&str>)> {
     // The colon of a port comes after the bracket of an IPv6 address.
     let start = authority.find(']').unwrap_or_default();
@@ -81,25 +74,6 @@ fn is_name(name: &str) -> bool {
         && name.split('.').all(|label| {
             !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         })
-}
-
-/// Linear: each star is tried at the leftmost place that fits (at most one backtrack point is kept).
-fn glob_matches(glob: &str, text: &str) -> bool {
-    let Some((first, rest)) = glob.split_once('*') else { return glob == text };
-    let Some(mut text) = text.strip_prefix(first) else { return false };
-    let mut rest = rest;
-    loop {
-        // The star takes at least one character.
-        let Some(after) = text.get(1..) else { return false };
-        match rest.split_once('*') {
-            None => return after.ends_with(rest),
-            Some((piece, next)) => {
-                let Some(at) = after.find(piece) else { return false };
-                text = after.get(at + piece.len()..).unwrap_or_default();
-                rest = next;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -152,37 +126,5 @@ mod tests {
         }
         assert_eq!(canonical(&"a.".repeat(127), Http).map(|h| h.len()), Some(253));
         assert_eq!(canonical(&"a.".repeat(128), Http), None, "longer than a DNS name");
-    }
-
-    #[test]
-    fn host_globs() {
-        let globs =
-            ["example.com", "*.shop.example", "cdn-*.net", "a*b*c", "exact.net:8080"].map(String::from);
-        for yes in [
-            "example.com",
-            "example.com:8080",
-            "x.shop.example",
-            "x.y.shop.example",
-            "cdn-1.net",
-            "a1b2c",
-            "a1bb2cc",
-            "exact.net:8080",
-        ] {
-            assert!(listed(&globs, yes), "{yes}");
-        }
-        for no in [
-            "evil.com",
-            "shop.example",
-            ".shop.example",
-            "xshop.example",
-            "example.com.evil.net",
-            "notexample.com",
-            "cdn-.net",
-            "abc",
-            "exact.net",
-            "[::1]",
-        ] {
-            assert!(!listed(&globs, no), "{no}");
-        }
     }
 }

@@ -23,30 +23,42 @@ fn rewrites(name: &str) -> bool {
     )
 }
 
-/// Fields in which a proxy tells what it knows of the client. Only a trusted one has anything to tell.
+/// Fields in which a proxy tells by what address, host, scheme or path the client came. What we found out of
+/// them is said in fields of our own; the rest would reach the origin unkeyed, and a trusted proxy that does not
+/// know a field passes a client's on: dropped, whoever sent them.
 fn claims(name: &str) -> bool {
     name.starts_with("x-forwarded-")
         || matches!(
             name,
             "x-forwarded"
                 | "forwarded"
-                | "forwarded-for"
                 | "x-host"
                 | "x-original-host"
-                | "x-original-forwarded-for"
-                | "x-real-ip"
-                | "x-client-ip"
-                | "x-cluster-client-ip"
-                | "x-remote-ip"
-                | "x-remote-addr"
-                | "x-originating-ip"
                 | "x-scheme"
+                | "x-original-scheme"
                 | "x-url-scheme"
                 | "front-end-https"
-                | "true-client-ip"
-                | "cf-connecting-ip"
-                | "fastly-client-ip"
         )
+}
+
+/// Fields that hold the client's address and nothing else. Only a trusted proxy has anything to tell.
+fn addresses(name: &str) -> bool {
+    matches!(
+        name,
+        "x-forwarded-for"
+            | "forwarded-for"
+            | "x-original-forwarded-for"
+            | "x-real-ip"
+            | "client-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "x-remote-ip"
+            | "x-remote-addr"
+            | "x-originating-ip"
+            | "true-client-ip"
+            | "cf-connecting-ip"
+            | "fastly-client-ip"
+    )
 }
 
 /// CGI and its heirs read `X_Forwarded_Host` and `X-Forwarded-Host` as one variable, so an underscore is a way
@@ -58,6 +70,7 @@ fn impersonates(name: &str) -> bool {
     let dashed = name.replace('_', "-");
     rewrites(&dashed)
         || claims(&dashed)
+        || addresses(&dashed)
         || matches!(
             dashed.as_str(),
             "content-length"
@@ -69,13 +82,34 @@ fn impersonates(name: &str) -> bool {
         )
 }
 
+/// Longest name that is spelt out above.
+const LONGEST: usize = 32;
+
+/// Whether a field, in any case, is one that may not reach the origin as sent, by anybody. Allocates nothing for
+/// the usual ones: asked for every field of every hit.
+pub fn is_settled_here(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    if bytes.contains(&b'_') {
+        return true; // rare, and one by one not worth a look
+    }
+    if bytes.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-")) {
+        return true;
+    }
+    let mut lower = [0; LONGEST];
+    let Some(lower) = lower.get_mut(..bytes.len()) else { return false };
+    lower.copy_from_slice(bytes);
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).is_ok_and(|name| rewrites(name) || claims(name) || addresses(name))
+}
+
 /// Removes them from a client's message, before ours are added.
 pub fn remove(headers: &mut HeaderMap, trusted_peer: bool) {
     let doomed: SmallVec<[HeaderName; 8]> = headers
         .keys()
         .filter(|name| {
             let name = name.as_str();
-            rewrites(name) || impersonates(name) || (!trusted_peer && claims(name))
+            let wanted = trusted_peer && addresses(name);
+            !wanted && (rewrites(name) || claims(name) || addresses(name) || impersonates(name))
         })
         .cloned()
         .collect();

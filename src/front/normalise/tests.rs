@@ -59,7 +59,9 @@ fn an_untrusted_peers_forwarding_headers_are_replaced_or_removed() {
         "x-original-host",
         "x-rewrite-url",
         "x-real-ip",
+        "client-ip",
         "x-client-ip",
+        "x-cluster-client-ip",
         "true-client-ip",
         "front-end-https",
         "forwarded",
@@ -124,7 +126,7 @@ fn a_trusted_peer_sets_client_scheme_and_host() {
     assert_eq!(all(&normal, "x-forwarded-for"), ["6.6.6.6, 192.0.2.9, 10.0.0.1"]);
     assert_eq!(all(&normal, "x-forwarded-host"), ["shop.example.com"]);
     assert_eq!(all(&normal, "x-forwarded-proto"), ["https"]);
-    assert_eq!(all(&normal, "x-forwarded-port"), ["443"]);
+    assert_eq!(all(&normal, "x-forwarded-port"), Vec::<&str>::new());
     assert_eq!(all(&normal, "forwarded"), ["for=192.0.2.9;host=shop.example.com;proto=https"]);
     assert_eq!((normal.request_id.as_str(), normal.trusted_peer), ("abc-1", true));
 
@@ -300,7 +302,9 @@ fn connection_naming_a_selecting_field_is_reported() {
 #[test]
 fn unknown_and_misdirected_hosts() {
     let mut settings = settings();
-    settings.hosts = vec!["a.com".into(), "*.b.com".into()];
+    settings.hosts = vec![HostGlob::new("a.com:80").unwrap()];
+    assert!(normalise(parts("GET", "/", &[]), &conn(CLIENT), &settings).is_ok(), "a scheme's own port");
+    settings.hosts = ["a.com", "*.b.com"].map(|glob| HostGlob::new(glob).unwrap()).into();
     let ask = |host: &str, sni: Option<&str>, peer: &str| {
         let conn = Conn { sni: sni.map(Into::into), tls: sni.is_some(), ..conn(peer) };
         normalise(parts("GET", "/", &[("host", host)]), &conn, &settings).map(|n| n.host)
@@ -416,4 +420,39 @@ fn arbitrary_fields_never_panic() {
             prop_assert!(host::canonical(&n.host, n.scheme).is_some_and(|h| h == n.host));
         }
     });
+}
+
+/// §8.1: no proxy knows all of these, so a trusted one passes a client's on, and none is in the key.
+#[test]
+fn what_a_trusted_peer_passes_on_of_a_client_is_only_its_address() {
+    for name in [
+        "x-forwarded-prefix",
+        "x-forwarded-scheme",
+        "x-forwarded-port",
+        "x-forwarded-server",
+        "x-forwarded-new",
+        "x-host",
+        "x-original-host",
+        "x-scheme",
+        "x_forwarded_for",
+        "x_real_ip",
+    ] {
+        assert!(all(&get(&[(name, "evil")], PROXY), name).is_empty(), "{name}");
+    }
+    for name in ["x-real-ip", "true-client-ip", "cf-connecting-ip", "x-client-ip"] {
+        assert_eq!(all(&get(&[(name, "192.0.2.9")], PROXY), name), ["192.0.2.9"], "{name}");
+    }
+}
+
+#[test]
+fn the_fast_lane_knows_the_fields_that_the_slow_one_settles() {
+    for name in
+        ["X-Forwarded-For", "forwarded", "X_Real_IP", "x-real-ip", "Client-IP", "X-HTTP-Method-Override"]
+    {
+        assert!(spoofable::is_settled_here(name), "{name}");
+    }
+    for name in ["Host", "X-Requested-With", "Accept", "User-Agent", "X-Forwarded", "Cookie"] {
+        assert_eq!(spoofable::is_settled_here(name), name == "X-Forwarded", "{name}");
+    }
+    assert!(!spoofable::is_settled_here(&"x-".repeat(40)));
 }

@@ -2,6 +2,7 @@
 
 use crate::body::{Chunks, InBody, OutBody};
 use crate::front::handler::{Conn, FastAnswer, FastRequest, Handler, Limits};
+use crate::front::known::Known;
 use crate::front::refusal::{self, Refusal};
 use crate::interim::{Interim, InterimSender};
 use bytes::Bytes;
@@ -286,12 +287,12 @@ impl Handler for Script {
         self.seen.sent.lock().unwrap().push((record, bytes));
     }
 
-    fn refused(&self, refusal: Refusal, _: &Conn) -> Bytes {
+    fn refused(&self, refusal: Refusal, _: &Conn, _: &Known) -> Bytes {
         self.seen.refused.lock().unwrap().push(refusal);
         refusal::encode_http1(&refusal::response(refusal, "test", "id", true), DATE)
     }
 
-    fn refused_response(&self, refusal: Refusal, _: &Conn) -> Response<OutBody> {
+    fn refused_response(&self, refusal: Refusal, _: &Conn, _: &Known) -> Response<OutBody> {
         refusal::response(refusal, "test", "id", false)
     }
 
