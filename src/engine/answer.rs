@@ -371,25 +371,6 @@ impl Ask {
         self.stored_answer(entry, kind, stale.map_or("", StaleWhy::as_str), &member, now)
     }
 
-    /// After a reload a prepared head is of no use to the fast lane: makes one by the new rules, once.
-    fn prepare_anew(&self, entry: &Arc<Entry>) {
-        // What is just being refreshed is replaced anyway; a copy would be refreshed again.
-        if entry.head.generation >= self.site.generation || !entry.try_refresh() {
-            return;
-        }
-        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
-        let anew = self.engine.seal(
-            &self.site,
-            &policy,
-            entry.meta.clone(),
-            entry.body.clone(),
-            entry.length,
-            entry.trailers.clone(),
-        );
-        self.engine.memory.replace(&self.key, entry, Arc::new(anew));
-        entry.refresh_done();
-    }
-
     pub(super) fn stored_answer(
         &self,
         entry: &Entry,
@@ -591,21 +572,6 @@ fn was_sent(failure: OriginError) -> bool {
             | OriginError::QueueFull
             | OriginError::QueueTimeout
             | OriginError::LocalResources
-            | OriginError::Request
-    )
-}
-
-/// Whether a failure says that the origin can't be reached, whoever asks. What came back in place of an answer, or broke
-/// off before one, may be the doing of what this one request carried.
-pub(super) fn is_everyones(failure: OriginError) -> bool {
-    !matches!(
-        failure,
-        OriginError::Reset
-            | OriginError::Protocol
-            | OriginError::HeadTooLarge
-            | OriginError::BodyTruncated
-            | OriginError::UpgradeFailed
-            | OriginError::RequestBody
             | OriginError::Request
     )
 }

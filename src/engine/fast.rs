@@ -6,6 +6,7 @@
 //! A *memo* remembers which key and policy a raw host and target lead to. It exists only where no rule that
 //! could match looks at anything else of the request, and only for the configuration it was made under.
 
+use crate::engine::answer::Ask;
 use crate::engine::fetch::content_type;
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
 use crate::engine::policy::{HeaderSource, Policy};
@@ -163,6 +164,27 @@ impl Engine {
             age,
             ttl: entry.meta.freshness.ttl(age),
         })
+    }
+}
+
+impl Ask {
+    /// After a reload a prepared head is of no use to the fast lane: makes one by the new rules, once.
+    pub(super) fn prepare_anew(&self, entry: &Arc<Entry>) {
+        // What is just being refreshed is replaced anyway; a copy would be refreshed again.
+        if entry.head.generation >= self.site.generation || !entry.try_refresh() {
+            return;
+        }
+        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
+        let anew = self.engine.seal(
+            &self.site,
+            &policy,
+            entry.meta.clone(),
+            entry.body.clone(),
+            entry.length,
+            entry.trailers.clone(),
+        );
+        self.engine.memory.replace(&self.key, entry, Arc::new(anew));
+        entry.refresh_done();
     }
 }
 

@@ -6,7 +6,7 @@ use crate::body::InBody;
 use crate::engine::answer::status_failure;
 use crate::engine::draft::{self, Asked, Base, Draft, Refused};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage};
-use crate::engine::growing::{Demand, Growing, ReadBody};
+use crate::engine::growing::{Demand, Growing, ReadBody, compact};
 use crate::engine::held::found;
 use crate::engine::markers::Mark;
 use crate::engine::plan::{self, Seen};
@@ -523,32 +523,6 @@ impl Sink {
             self.engine.memory.remove(&self.key, old);
         }
     }
-}
-
-/// Small pieces of one body share a large read buffer each: a stored body of many tiny chunks, or of one slice of
-/// a big buffer, would hold more memory than it is charged with. Such bodies are copied once, here.
-pub(super) fn compact(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
-    /// Chunks below this are merged; above it the slack of a read buffer is small beside the chunk.
-    const SMALL: usize = 16 * 1024;
-    if chunks.iter().all(|c| c.len() >= SMALL) {
-        return chunks.into();
-    }
-    let mut out: Vec<Bytes> = Vec::new();
-    let mut run: Vec<u8> = Vec::new();
-    for chunk in chunks {
-        if chunk.len() >= SMALL {
-            if !run.is_empty() {
-                out.push(std::mem::take(&mut run).into_boxed_slice().into());
-            }
-            out.push(chunk);
-        } else {
-            run.extend_from_slice(&chunk);
-        }
-    }
-    if !run.is_empty() {
-        out.push(run.into_boxed_slice().into());
-    }
-    out.into()
 }
 
 fn as_stored(entry: &Arc<Entry>) -> Stored<'_> {

@@ -297,6 +297,32 @@ fn wake_all(mut inner: MutexGuard<'_, Inner>) {
     wakers.into_iter().for_each(Waker::wake);
 }
 
+/// Small pieces of one body share a large read buffer each: a stored body of many tiny chunks, or of one slice of
+/// a big buffer, would hold more memory than it is charged with. Such bodies are copied once, here.
+pub fn compact(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
+    /// Chunks below this are merged; above it the slack of a read buffer is small beside the chunk.
+    const SMALL: usize = 16 * 1024;
+    if chunks.iter().all(|c| c.len() >= SMALL) {
+        return chunks.into();
+    }
+    let mut out: Vec<Bytes> = Vec::new();
+    let mut run: Vec<u8> = Vec::new();
+    for chunk in chunks {
+        if chunk.len() >= SMALL {
+            if !run.is_empty() {
+                out.push(std::mem::take(&mut run).into_boxed_slice().into());
+            }
+            out.push(chunk);
+        } else {
+            run.extend_from_slice(&chunk);
+        }
+    }
+    if !run.is_empty() {
+        out.push(run.into_boxed_slice().into());
+    }
+    out.into()
+}
+
 /// One reader's stream of a [`Growing`] body.
 #[derive(Debug)]
 pub struct ReadBody {

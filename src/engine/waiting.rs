@@ -1,12 +1,13 @@
 //! Waiting for another client's fetch: when what it brings may answer this request too (RFC 9111 §4, on collapsed
 //! requests; rulings 8 and 10), and what to do when it may not.
 
-use crate::engine::answer::{Answered, Ask, is_everyones, status_failure};
+use crate::engine::answer::{Answered, Ask, status_failure};
 use crate::engine::flight::{Flight, Stage};
 use crate::engine::held::{Going, Held};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
 use crate::engine::{deliver, draft, site};
+use crate::origin::OriginError;
 use crate::semantics::cache_status::{Collapsed, Member};
 use crate::semantics::reuse::Failure as Reach;
 use crate::semantics::vary;
@@ -111,4 +112,19 @@ impl Ask {
         let wishes = Wishes { honour_client: false, early_refresh: None };
         matches!(plan::decide(lookup, &self.directives, wishes, Duration::ZERO, 1.0), Plan::Serve { .. })
     }
+}
+
+/// Whether a failure says that the origin can't be reached, whoever asks. What came back in place of an answer, or broke
+/// off before one, may be the doing of what this one request carried.
+fn is_everyones(failure: OriginError) -> bool {
+    !matches!(
+        failure,
+        OriginError::Reset
+            | OriginError::Protocol
+            | OriginError::HeadTooLarge
+            | OriginError::BodyTruncated
+            | OriginError::UpgradeFailed
+            | OriginError::RequestBody
+            | OriginError::Request
+    )
 }

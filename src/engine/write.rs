@@ -4,8 +4,8 @@
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{self, Asked, Base, Refused};
-use crate::engine::fetch::{compact, content_type};
-use crate::engine::growing::{Demand, Growing};
+use crate::engine::fetch::content_type;
+use crate::engine::growing::{Demand, Growing, compact};
 use crate::engine::key;
 use crate::engine::policy::Policy;
 use crate::engine::request::{self, Incoming, target_uri};
