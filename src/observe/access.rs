@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Json,
-    /// Like Apache's combined format (the time is RFC 3339), with outcome, duration and request id behind it.
+    /// Like Apache's combined format (the time is RFC 3339), with outcome, duration, request id and reason behind it.
     Text,
 }
 
@@ -113,7 +113,7 @@ fn line(format: Format, r: &Record, out: &mut impl Write) -> std::io::Result<()>
             let agent = escaped(r.user_agent.as_deref().unwrap_or("-"));
             writeln!(
                 out,
-                "{} - - [{}] \"{} {path}{query} {}\" {} {} \"-\" \"{agent}\" {} {}ms {}",
+                "{} - - [{}] \"{} {path}{query} {}\" {} {} \"-\" \"{agent}\" {} {}ms {} {}",
                 r.client,
                 r.time,
                 r.method,
@@ -122,7 +122,8 @@ fn line(format: Format, r: &Record, out: &mut impl Write) -> std::io::Result<()>
                 r.bytes,
                 r.outcome,
                 r.duration_ms,
-                r.request_id
+                r.request_id,
+                if r.reason.is_empty() { "-" } else { r.reason },
             )
         }
     }

@@ -456,3 +456,12 @@ fn the_fast_lane_knows_the_fields_that_the_slow_one_settles() {
     }
     assert!(!spoofable::is_settled_here(&"x-".repeat(40)));
 }
+
+/// RFC 9110 §7.4: asked by both lanes.
+#[test]
+fn a_connection_is_for_the_host_that_tls_was_set_up_for() {
+    let with = |sni: &str| Conn { sni: Some(sni.into()), tls: true, ..conn(CLIENT) };
+    assert!(is_for(&with("a.com"), "A.com:443") && is_for(&with("a.com."), "a.com"));
+    assert!(!is_for(&with("a.com"), "b.com") && !is_for(&with("a.com"), "a.com.evil"));
+    assert!(is_for(&conn(CLIENT), "anything"));
+}
