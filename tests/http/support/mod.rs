@@ -52,7 +52,7 @@ impl House {
         let yaml = format!(
             "server: {{ listen: [{{ address: \"127.0.0.1:0\" }}] }}\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
              log: {{ access: off }}\n\
-             origins: {{ app: {{ servers: [\"http://{}\"], retries: 0 }} }}\n{more}\nrules:\n{rules}",
+             origins: {{ app: {{ servers: [\"http://{}\"], retries: 0, connect_timeout: 20s }} }}\n{more}\nrules:\n{rules}",
             origin.address
         );
         Self::start(&yaml, origin).await
