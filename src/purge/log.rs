@@ -52,7 +52,9 @@ impl Default for Limits {
             selectors: 1_000_000,
             writes: 100_000,
             predicates: 256,
-            buckets: 65_536,
+            // 8 MiB. With 100,000 live purges one bucket in ten has been hit, so
+            // that most selectors are passed by one load; of 65,536 buckets nearly all had been (bench/purge).
+            buckets: 1 << 20,
             shards: 64,
             history: 1_000_000,
             receipts: 1_000,

@@ -92,6 +92,10 @@ pub fn is_settled_here(name: &str) -> bool {
     if bytes.contains(&b'_') {
         return true; // rare, and one by one not worth a look
     }
+    // None of them begins with another letter: what browsers send is let through by this one comparison.
+    if !bytes.first().is_some_and(|b| matches!(b | 0x20, b'x' | b'h' | b'p' | b'f' | b'c' | b't')) {
+        return false;
+    }
     if bytes.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-")) {
         return true;
     }
