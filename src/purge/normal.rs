@@ -176,13 +176,17 @@ fn split_authority(authority: &str) -> Result<(String, Option<u16>), BadUrl> {
         Some((host, port)) => (host, parse_port(port)?),
         None => (authority, None),
     };
-    let host = host.strip_suffix('.').unwrap_or(host);
-    if host.is_empty() || !host.bytes().all(|b| b == b'%' || is_unreserved(b) || is_sub_delim(b)) {
+    if !host.bytes().all(|b| b == b'%' || is_unreserved(b) || is_sub_delim(b)) {
         return Err(BadUrl::Host);
     }
     let mut host = percent(host, |b| is_unreserved(b) || is_sub_delim(b));
     host.make_ascii_lowercase();
-    Ok((host, port))
+    // After decoding: `a%2e` is `a.`, which is `a`. A second dot would be an empty label.
+    let name = host.strip_suffix('.').unwrap_or(&host);
+    if name.is_empty() || name.ends_with('.') {
+        return Err(BadUrl::Host);
+    }
+    Ok((name.to_owned(), port))
 }
 
 /// RFC 3986 §3.2.3 allows an empty port, which is none.
@@ -287,6 +291,16 @@ mod tests {
 
     fn url(text: &str) -> String {
         Target::parse(text).map_or_else(|e| e.as_str().to_owned(), |t| t.url())
+    }
+
+    #[test]
+    fn a_dot_at_the_end_of_a_host_is_none_and_two_are_wrong() {
+        let host = |url: &str| Target::parse(url).map(|t| t.host().to_owned());
+        assert_eq!(host("http://a./"), Ok("a".into()));
+        assert_eq!(host("http://A%2e/"), Ok("a".into()));
+        for bad in ["http://../", "http://a../", "http://./", "http://a%2e./"] {
+            assert_eq!(host(bad), Err(BadUrl::Host), "{bad}");
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ async fn a_body_over_the_limit_is_counted_once() {
 fn config(admin: &str, servers: &str, more: &str) -> larder::config::Config {
     let yaml = format!(
         "server: {{ listen: [{{ address: \"127.0.0.1:0\" }}] }}\nadmin: {admin}\n\
-         log: {{ access: off }}\norigins: {{ app: {{ servers: [{servers}], retries: 0 }} }}\n{more}"
+         log: {{ access: off }}\norigins: {{ app: {{ servers: [{servers}], retries: 0, connect_timeout: 20s }} }}\n{more}"
     );
     let loaded = larder::config::parse("test.yaml", &yaml, std::path::Path::new("."), &|_| None);
     loaded.unwrap_or_else(|report| panic!("{report}\n{yaml}")).config
