@@ -65,6 +65,7 @@ async fn python(dir: &Path) -> (Process, SocketAddr) {
 }
 
 /// `gzip_proxied any`: nginx does not compress for requests that carry `Via`, as all of ours do.
+/// One process, without workers that would outlive it when it is killed.
 /// nginx on a free port, or `None` where it is not installed.
 async fn nginx(dir: &Path, site: &Path) -> Option<(Process, SocketAddr)> {
     let binary = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"];
@@ -74,7 +75,7 @@ async fn nginx(dir: &Path, site: &Path) -> Option<(Process, SocketAddr)> {
     std::fs::write(
         &conf,
         format!(
-            "daemon off; pid {dir}/pid; error_log {dir}/error.log; worker_processes 1;\n\
+            "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log; worker_processes 1;\n\
              events {{ worker_connections 256; }}\n\
              http {{ access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;\n\
              uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; gzip on; gzip_types *; gzip_min_length 100; gzip_vary on; gzip_proxied any;\n\
