@@ -152,6 +152,7 @@ fn entry(n: u64, born: Born) -> Done<Entry> {
         freshness,
         control: http::HeaderMap::new(),
         arrived: larder::time::Mono(0),
+        began: larder::time::Mono(0),
         received: larder::time::Wall(0),
         date: larder::time::Wall(0),
         keep: Duration::from_secs(3600),

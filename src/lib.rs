@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod fleet;
 pub mod front;
 pub mod interim;
 pub mod observe;

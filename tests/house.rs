@@ -13,9 +13,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("origin", &[]),
     ("observe", &[]),
     ("demo", &["semantics"]),
-    ("engine", &["semantics", "purge", "store", "origin", "observe"]),
+    ("fleet", &["semantics", "purge", "store", "observe"]),
+    ("engine", &["semantics", "purge", "store", "fleet", "origin", "observe"]),
     ("front", &["semantics", "engine", "observe", "origin"]),
-    ("admin", &["semantics", "purge", "store", "engine", "observe", "origin"]),
+    ("admin", &["semantics", "purge", "store", "fleet", "engine", "observe", "origin"]),
     ("config", &["semantics", "engine"]),
     ("cli", &["admin", "config", "app", "demo"]),
 ];

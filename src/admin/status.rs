@@ -20,6 +20,7 @@ pub fn levels(admin: &Admin) -> Levels {
         inflight: admin.engine.flights.len() as u64,
         connections: admin.connections.open(),
         turned: admin.connections.turned(),
+        fleet: crate::observe::fleet::FleetLevels::default(),
     }
 }
 

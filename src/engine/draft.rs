@@ -126,6 +126,7 @@ pub fn draft(
         status,
         freshness: jittered(freshness, policy.jitter, luck),
         arrived: now.mono,
+        began: asked.sent.mono,
         received: now.wall,
         date,
         keep: policy.keep,

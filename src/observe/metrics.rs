@@ -2,6 +2,7 @@
 //! reasons; never a path, a tag or a client address. Children whose labels are known beforehand exist from the
 //! start, so that every family is there with its TYPE line and rates start at zero.
 
+use super::fleet::FleetMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -88,6 +89,8 @@ pub struct Metrics {
     purges: Family<PurgeLabels, Counter>,
     purge_apply: Histogram,
     log_dropped: Counter,
+    /// Of the shared tier and the fleet's purge log.
+    pub fleet: FleetMetrics,
 }
 
 /// The words used as label values, handed in by the rooms that own them.
@@ -115,6 +118,7 @@ pub struct Levels {
     pub connections: u64,
     /// Connections closed before they could ask for anything, by reason.
     pub turned: Vec<(&'static str, u64)>,
+    pub fleet: super::fleet::FleetLevels,
 }
 
 const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "error"];
@@ -156,6 +160,7 @@ impl Metrics {
             purges: Family::default(),
             purge_apply: Histogram::new(APPLY),
             log_dropped: Counter::default(),
+            fleet: FleetMetrics::default(),
         };
         metrics.register();
         metrics.announce(words);
@@ -256,6 +261,7 @@ impl Metrics {
             "Access log lines dropped because the log could not keep up",
             self.log_dropped.clone(),
         );
+        self.fleet.register(&mut self.registry);
     }
 
     /// Creates the children whose labels are known.
@@ -381,6 +387,7 @@ impl Metrics {
         set(&self.variants_dropped, levels.variants_dropped);
         self.inflight.set(levels.inflight);
         self.connections.set(levels.connections);
+        self.fleet.set(&levels.fleet);
         for (reason, count) in levels.turned.iter().copied() {
             set(&self.turned.get_or_create(&ReasonLabel { reason }), count);
         }

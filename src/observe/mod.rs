@@ -1,6 +1,7 @@
 //! What operators see: metrics, the access log. Plain values only; what they mean is the other rooms' affair.
 
 pub mod access;
+pub mod fleet;
 pub mod metrics;
 
 pub use access::{AccessLog, Format, Record};

@@ -40,6 +40,7 @@ fn entry(url: &str, tags: &str, groups: &str, variant: &str) -> Arc<Entry> {
         },
         control: HeaderMap::new(),
         arrived: Mono(0),
+        began: Mono(0),
         received: Wall(0),
         date: Wall(0),
         keep: Duration::ZERO,
