@@ -6,6 +6,7 @@
 //! limit, and everything that can take time is inside it: finding the master, connecting, TLS, AUTH, redirections of a cluster,
 //! the answer. A connection on which calls ran out of time is thrown away: what it still brings is nobody's.
 
+pub mod url;
 use super::settings::Settings;
 use crate::clock::Clock;
 use std::sync::Arc;
