@@ -6,6 +6,7 @@ use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
 use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
 use crate::engine::draft::Refused;
+use crate::engine::explain::Normaliser;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
@@ -147,6 +148,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     }
     let address = admin.address;
     let (reload, reloads) = mpsc::channel(admin::reload::QUEUE);
+    let listens = service.clone();
     let admin = Arc::new(Admin {
         engine,
         gate: ArcSwap::from_pointee(gate(&admin)),
@@ -155,6 +157,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         connections: Box::new(tracker.clone()),
         config: ArcSwap::from_pointee(shown),
         reload,
+        normaliser: Normaliser::new(move |question| listens.dry(question)),
     });
     let (stop_admin, stopped) = watch::channel(false);
     let admin_address = start_admin(address, &admin, stopped, &mut background).await?;

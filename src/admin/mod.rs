@@ -2,6 +2,7 @@
 //! Never the public listener, never on anything's hot path.
 
 mod dialects;
+mod explain;
 mod listing;
 mod openapi;
 mod purge;
@@ -13,6 +14,7 @@ pub mod status;
 
 use crate::access::{self, Denied, Gate, Scope};
 use crate::engine::Engine;
+use crate::engine::explain::Normaliser;
 use crate::engine::purge_call::Called;
 use crate::observe::metrics;
 use axum::Router;
@@ -38,6 +40,8 @@ pub struct Admin {
     /// The configuration in force, as YAML, secrets blanked.
     pub config: arc_swap::ArcSwap<String>,
     pub reload: reload::Ask,
+    /// What the public listeners do with a request before anything is decided, for `explain`.
+    pub normaliser: Normaliser,
 }
 
 /// Counts open client connections. Implemented by the listeners' tracker and by tests.
@@ -62,7 +66,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/entries", get(listing::entries))
         .route("/tags", get(listing::tags_page))
         .route("/config", get(reload::config))
-        .route("/openapi.json", get(openapi::document));
+        .route("/openapi.json", get(openapi::document))
+        .route("/explain", post(explain::explain));
     let purging = Router::new().route("/purge", post(purge::purge));
     let administering = Router::new().route("/reload", post(reload::reload));
     let wrong_method = || async { problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod deliver;
 pub mod draft;
+pub mod explain;
 pub mod fast;
 pub mod fetch;
 pub mod fleet;
@@ -26,6 +27,7 @@ mod sink;
 pub mod site;
 pub mod sweep;
 mod waiting;
+mod way;
 mod write;
 
 pub use answer::Failure;

@@ -173,7 +173,7 @@ impl Service {
     }
 }
 
-fn incoming(
+pub(super) fn incoming(
     normal: Normal,
     body: InBody,
     interim: InterimSender,

@@ -83,6 +83,26 @@ pub fn variant(nominated: &[HeaderName], request: &HeaderMap) -> Box<[u8]> {
     out.into_boxed_slice()
 }
 
+/// What [`variant`] made, read back for people: each field and its value, `None` = absent. Ends where it can't be read.
+pub fn describe(variant: &[u8]) -> Vec<(String, Option<String>)> {
+    fn take(rest: &mut &[u8]) -> Option<String> {
+        let (length, tail) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (text, tail) = tail.split_at_checked(length)?;
+        *rest = tail;
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+    let mut rest = variant;
+    let mut fields = Vec::new();
+    while let Some(name) = take(&mut rest) {
+        let Some((there, tail)) = rest.split_first() else { break };
+        rest = tail;
+        let value = if *there == 1 { take(&mut rest) } else { None };
+        fields.push((name, value));
+    }
+    fields
+}
+
 fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     // A header section has a limit far below 4 GiB; if it had none, the value would be cut, not the key confused.
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);

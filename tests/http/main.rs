@@ -10,6 +10,7 @@ mod caching;
 mod coalescing;
 mod dialects;
 mod dialects_callers;
+mod explain;
 mod interim;
 mod invalidation;
 mod large;
