@@ -7,7 +7,10 @@
 //!
 //! What is read is believed only if all of it holds: version, lengths, checksum, seal, and the whole cache key. Anything else
 //! is a [`BadValue`], which the caller counts, and a miss (purge.md "Shared tier values"). No bytes can make decoding panic,
-//! or allocate more than a small multiple of what came.
+//! or allocate beyond the limits that stand in [`header`] and [`wire`]: every length is compared with what came first.
+//!
+//! What is compared here is the cache key, not the variant: the caller asks for the variant's name, and should compare
+//! `Meta::variant` with its request as for any stored response.
 //!
 //! # Time
 //! Nodes share the store's clock and no other (rulings 23). [`StoreClock`] is what a node knows of it: its own monotonic
@@ -54,6 +57,9 @@ pub const MARK: &[u8] = b"larder v1: not shareable";
 
 /// Longest time that a value stays in the store.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Room that is made for metadata to begin with.
+const USUAL_META: usize = 2048;
 
 /// A response as it comes from the store: what an entry is made of, but for what belongs to one node.
 #[derive(Clone, Debug)]
@@ -238,7 +244,7 @@ impl Codec {
         }
         let inline = entry.length <= MAX_INLINE as u64;
         let room = if inline { entry.length as usize } else { 0 };
-        let mut out = Vec::with_capacity(HEADER + room + 2048);
+        let mut out = Vec::with_capacity(HEADER + room + USUAL_META);
         out.resize(HEADER, 0);
         let mut out = wire::encode(key, meta, entry.trailers.as_ref(), clock, out)?;
         let meta_len = out.len() - HEADER;

@@ -6,8 +6,12 @@
 //! Under that key only its own pieces are sealed, each once, with its number as nonce: 0 the record, n+1 chunk n.
 //!
 //! Authenticated with each piece are the name it is stored under and its header: a value moved to another name, or
-//! told a later expiry, does not open. What sealing does not hide: sizes, times and the purge log's position (the header
-//! stays readable, so that the store's scripts can compare births), and which keys are asked for when.
+//! told a later expiry, does not open.
+//!
+//! What sealing does not do. It does not hide sizes, times, the purge log's position (the header stays readable, so that
+//! the store's scripts can compare births), nor which names are asked for when. And who can write to the store can put
+//! back what once stood under the same name: that is as old as it says and born when it says, so that freshness and the
+//! purge log hold for it as for anything else.
 
 use super::{BadValue, CannotEncode};
 use crate::fleet::names::Hex;

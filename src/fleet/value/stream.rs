@@ -102,7 +102,7 @@ impl Chunked {
 
     /// Number of the piece that [`Chunked::push`] expects next; [`Chunked::pieces`] when it has them all.
     pub fn expects(&self) -> u32 {
-        // As many as were pushed, and those are at most `count`.
+        // As many as were pushed, and those are at most `pieces`.
         u32::try_from(self.body.len()).unwrap_or(u32::MAX)
     }
 

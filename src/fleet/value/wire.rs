@@ -362,3 +362,50 @@ impl WireFreshness {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_says_it_is_too_long_is_not_begun() {
+        let length = |bytes: &[u8]| read::<AtMost<Raw<'_>, 4>>(bytes).map(|list| list.0.len());
+        assert_eq!(length(&[4, 0, 0, 0, 0]), Ok(4));
+        let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        for bad in [&[5, 0, 0, 0, 0, 0][..], &huge, &[4, 0], &[]] {
+            assert_eq!(length(bad), Err(BadValue::Malformed));
+        }
+        assert_eq!(length(&[1, 0, 0]), Err(BadValue::Malformed), "a byte too many");
+    }
+
+    #[test]
+    fn every_source_comes_back_and_no_other_does() {
+        let wire = |source| WireFreshness {
+            lifetime: Duration::ZERO,
+            source,
+            initial_age: Duration::ZERO,
+            while_revalidate: Duration::ZERO,
+            if_error: Duration::ZERO,
+            when_disconnected: false,
+            max_stale: false,
+            must_validate: false,
+            immutable: false,
+            no_transform: false,
+        };
+        for code in 0..=u8::MAX {
+            match wire(code).freshness() {
+                Ok(freshness) => assert_eq!(WireFreshness::of(&freshness).source, code),
+                Err(why) => assert!(code > 7 && why == BadValue::Malformed),
+            }
+        }
+    }
+
+    #[test]
+    fn http_and_https_are_all_there_is() {
+        for scheme in ["", "http", "https"] {
+            assert_eq!(scheme_of(scheme_code(scheme).unwrap()), Ok(scheme));
+        }
+        assert_eq!(scheme_code("ftp"), Err(CannotEncode::Metadata));
+        assert_eq!(scheme_of(3), Err(BadValue::Malformed));
+    }
+}
