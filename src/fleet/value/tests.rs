@@ -399,6 +399,18 @@ fn a_sealed_value_shows_nothing_of_what_it_holds() {
 }
 
 #[test]
+fn no_two_pieces_are_sealed_with_one_nonce() {
+    // Under one key and nonce, pieces of zeros would be the same bytes.
+    let zeros = entry_of(meta(), &[&vec![0; CHUNK_SIZE * 3]], None);
+    let [_, codec] = codecs();
+    let mut pieces: Vec<Vec<u8>> =
+        encode(&codec, &zeros).chunks.map(|chunk| chunk.unwrap().1[PIECE..PIECE + 64].to_vec()).collect();
+    pieces.sort();
+    pieces.dedup();
+    assert_eq!(pieces.len(), 3);
+}
+
+#[test]
 fn the_format_is_the_same_on_every_node_and_in_every_release() {
     // If this fails, the format has changed: give it a new `VERSION`, and pin what comes out. That the sealed values
     // pinned here open as the head of `seal.rs` says was checked with another implementation of its algorithms.
