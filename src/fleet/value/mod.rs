@@ -36,6 +36,7 @@ pub use wire::MAX_FIELDS;
 use super::names::Names;
 use super::settings::Keys;
 use crate::body::Chunks;
+use crate::purge::sync::NEVER;
 use crate::store::entry::Meta;
 use crate::store::{Entry, Key};
 use crate::time::Mono;
@@ -64,7 +65,7 @@ const USUAL_META: usize = 2048;
 /// A response as it comes from the store: what an entry is made of, but for what belongs to one node.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// `born.local` is 0, `arrived` on this node's clock, `began` zero: it was not filled here.
+    /// `born.local` is 0, `arrived` on this node's clock, `began` never: it was not filled here.
     pub meta: Meta,
     pub body: Arc<[Bytes]>,
     pub length: u64,
@@ -259,7 +260,7 @@ impl Codec {
             sealed: sealer.is_some(),
             born: meta.born.id,
             stored_at: clock.store_ms,
-            began: if meta.began == Mono(0) { 0 } else { clock.at(meta.began) },
+            began: if meta.began == NEVER { 0 } else { clock.at(meta.began) },
             fresh_until: clock.at(meta.arrived.after(left)),
             useless_after: clock.at(meta.useless_after()),
             generation,

@@ -119,7 +119,7 @@ fn facts(meta: &Meta, trailers: Option<&HeaderMap>) -> String {
         map.iter().map(|(n, v)| (n.to_string(), v.as_bytes().to_vec(), v.is_sensitive())).collect::<Vec<_>>()
     };
     let lists = [Some(&meta.headers), Some(&meta.control), trailers].map(|map| map.map(values));
-    let meta = Meta { born: Born::shared(meta.born.id), began: Mono(0), ..meta.clone() };
+    let meta = Meta { born: Born::shared(meta.born.id), began: NEVER, ..meta.clone() };
     format!("{meta:?} {lists:?}")
 }
 
@@ -165,7 +165,7 @@ fn a_response_comes_back_as_it_was_with_and_without_seal() {
                 facts(&entry.meta, entry.trailers.as_ref())
             );
             assert_eq!(stored.meta.born, Born::shared(entry.meta.born.id));
-            assert_eq!(stored.meta.began, Mono(0));
+            assert_eq!(stored.meta.began, NEVER);
             assert_eq!((stored.length, bytes_of(&stored.body)), (entry.length, bytes_of(&entry.body)));
         }
     }

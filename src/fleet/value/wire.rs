@@ -193,7 +193,7 @@ pub(super) fn decode(
         freshness,
         control: wire.control.map(bytes)?,
         arrived,
-        began: crate::time::Mono(0),
+        began: crate::purge::sync::NEVER,
         received: Wall(wire.received),
         date: Wall(wire.date),
         keep: wire.keep,
