@@ -11,7 +11,8 @@
 
 use super::scripts::{EXTEND, RELEASE};
 use super::words::{Op, Outcome, count};
-use crate::fleet::links::{CallError, Links, Role};
+use crate::fleet::links::{Links, Role};
+use crate::fleet::value::MARK;
 use crate::observe::Metrics;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const RENEWAL: Duration = Duration::from_millis(300);
 
 /// How long nobody waits for an answer of which the last one could not be shared. Long enough for a busy key to
 /// save its waiters most of their waits, short enough that one odd answer does not count for long.
-const MARK: Duration = Duration::from_secs(3);
+const MARK_LIFE: Duration = Duration::from_secs(3);
 
 /// Leases of one tier that are kept at a time.
 pub const KEEPERS: usize = 4096;
@@ -55,18 +56,18 @@ pub struct Lease {
 /// A lease that the store knows of.
 #[derive(Debug)]
 struct Held {
-    name: Vec<u8>,
+    name: String,
     token: Token,
     /// To its keeper, if it has one.
     end: Option<oneshot::Sender<End>>,
 }
 
 /// How a lease ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum End {
     Release,
-    /// Released, and nobody shall wait for the next answer.
-    Mark,
+    /// Released, and nobody shall wait for the next answer, says a mark of this name.
+    Mark(String),
     /// Somebody else has seen to it.
     Settled,
 }
@@ -78,7 +79,7 @@ impl Lease {
     }
 
     /// One that the store has just given. Needs a runtime.
-    pub(super) fn held(name: Vec<u8>, token: Token, keeper: Option<Keeper>) -> Self {
+    pub(super) fn held(name: String, token: Token, keeper: Option<Keeper>) -> Self {
         let end = keeper.map(|keeper| {
             let (end, ended) = oneshot::channel();
             tokio::spawn(keeper.keep(name.clone(), token, ended));
@@ -88,8 +89,8 @@ impl Lease {
     }
 
     /// Its key and token, for a script that releases it along with what else it does.
-    pub(super) fn place(&self) -> Option<(&[u8], &Token)> {
-        self.held.as_ref().map(|held| (held.name.as_slice(), &held.token))
+    pub(super) fn place(&self) -> Option<(&str, &Token)> {
+        self.held.as_ref().map(|held| (held.name.as_str(), &held.token))
     }
 
     /// It has been released by a script.
@@ -97,9 +98,9 @@ impl Lease {
         self.end(End::Settled);
     }
 
-    /// Releases it, and marks the key. False when it has no keeper who could.
-    pub(super) fn mark(self) -> bool {
-        self.end(End::Mark)
+    /// Releases it, and sets the mark of this name. False when it has no keeper who could.
+    pub(super) fn mark(self, name: String) -> bool {
+        self.end(End::Mark(name))
     }
 
     fn end(self, how: End) -> bool {
@@ -113,7 +114,6 @@ impl Lease {
 pub(super) struct Keeper {
     pub links: Arc<Links>,
     pub metrics: Arc<Metrics>,
-    pub mark: Vec<u8>,
     /// Of one call.
     pub timeout: Duration,
     /// How long it is renewed, in all.
@@ -123,22 +123,22 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Until its holder says how it ends.
-    async fn keep(self, name: Vec<u8>, token: Token, mut ended: oneshot::Receiver<End>) {
+    async fn keep(self, name: String, token: Token, mut ended: oneshot::Receiver<End>) {
         let mut over = Box::pin(sleep(self.total));
         if let Some(end) = self.renew(&name, token, &mut ended, &mut over).await {
             return self.finish(&name, token, end).await;
         }
         // Used up or lost: the others need not wait any longer for what still may come.
         self.finish(&name, token, End::Release).await;
-        if ended.await == Ok(End::Mark) {
-            self.finish(&name, token, End::Mark).await;
+        if let Ok(mark @ End::Mark(_)) = ended.await {
+            self.finish(&name, token, mark).await;
         }
     }
 
     /// `None`: it is over before its holder had enough of it.
     async fn renew(
         &self,
-        name: &[u8],
+        name: &str,
         token: Token,
         ended: &mut oneshot::Receiver<End>,
         over: &mut Pin<Box<Sleep>>,
@@ -153,7 +153,8 @@ impl Keeper {
                 () = sleep(RENEWAL) => {}
             }
             let args: [&[u8]; 2] = [token.as_bytes(), life.as_bytes()];
-            let call = self.links.script(Role::Small, &EXTEND, &[name], &args, self.timeout).await;
+            let keys = [name.as_bytes()];
+            let call = self.links.script(Role::Small, &EXTEND, &keys, &args, self.timeout).await;
             if call == Ok(redis::Value::Int(0)) {
                 count(&self.metrics, Op::Lease, Outcome::Lost);
                 return None;
@@ -161,21 +162,18 @@ impl Keeper {
         }
     }
 
-    async fn finish(&self, name: &[u8], token: Token, end: End) {
-        let ms = match end {
+    async fn finish(&self, name: &str, token: Token, end: End) {
+        let (mark, ms) = match &end {
             End::Settled => return,
-            End::Release => String::new(),
-            End::Mark => millis(MARK),
+            // A script names its keys in any case.
+            End::Release => (name, String::new()),
+            End::Mark(mark) => (mark.as_str(), millis(MARK_LIFE)),
         };
-        let keys: [&[u8]; 2] = [name, &self.mark];
-        let args: [&[u8]; 2] = [token.as_bytes(), ms.as_bytes()];
+        let keys = [name.as_bytes(), mark.as_bytes()];
+        let args: [&[u8]; 3] = [token.as_bytes(), ms.as_bytes(), MARK];
         let call = self.links.script(Role::Small, &RELEASE, &keys, &args, self.timeout).await;
-        if end == End::Mark {
-            let outcome = match call {
-                Ok(redis::Value::ServerError(_)) => Outcome::Failed(CallError::Refused),
-                Ok(_) => Outcome::Ok,
-                Err(error) => Outcome::Failed(error),
-            };
+        if matches!(end, End::Mark(_)) {
+            let outcome = call.map_or_else(Outcome::Failed, |_| Outcome::Ok);
             count(&self.metrics, Op::Mark, outcome);
         }
     }

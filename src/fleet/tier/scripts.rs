@@ -46,9 +46,9 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 /// Gives a lease back; before that, if so told, says to the others that waiting brings nothing.
 pub static RELEASE: Script = Script {
     text: r"
--- KEYS: lease, mark; ARGV: token, ms that the mark stays or nothing
+-- KEYS: lease, mark; ARGV: token, ms that the mark stays or nothing, mark
 local marked = 1
-if ARGV[2] ~= '' then marked = redis.pcall('SET', KEYS[2], '1', 'PX', ARGV[2]) end
+if ARGV[2] ~= '' then marked = redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]) end
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return marked
 ",
@@ -104,7 +104,7 @@ pub enum There {
     Values { plain: Option<Vec<u8>>, variant: Option<Vec<u8>> },
     Marked,
     /// The lease of this name is ours.
-    Leased(Vec<u8>),
+    Leased(String),
     /// Somebody else has it.
     Busy,
     /// Nobody has it, and the store would not write it down.
@@ -122,7 +122,9 @@ impl Looked {
             }
             (b"mark", None, None) => Some(There::Marked),
             (b"busy", None, None) => Some(There::Busy),
-            (b"lease", Some(name), None) => bytes(name).map(There::Leased),
+            (b"lease", Some(name), None) => {
+                bytes(name).and_then(|name| String::from_utf8(name).ok()).map(There::Leased)
+            }
             (b"refused", Some(error), None) => bytes(error).map(|e| There::Unheld(why(&e))),
             _ => None,
         };

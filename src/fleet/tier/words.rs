@@ -1,7 +1,7 @@
 //! What is counted of the shared tier: the words of `larder_shared_requests_total{op,result}`.
 
 use crate::fleet::links::CallError;
-use crate::fleet::value::BadValue;
+use crate::fleet::value::{BadValue, CannotEncode};
 use crate::observe::Metrics;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub enum Op {
     Get,
     /// The body of a value that is stored in pieces.
     Chunks,
-    /// How it came out for those who did not find a value at once: who may fetch, who waited, for what. Took: all of the wait.
+    /// How it came out for those who found nothing: who may fetch, who waited, for what. Timed are those who waited.
     Lease,
     Put,
     Mark,
@@ -35,14 +35,17 @@ impl Op {
     /// What may come of it, besides a call that fails.
     fn outcomes(self) -> Vec<Outcome> {
         use Outcome::{
-            Bad, Busy, Dropped, Granted, Hit, Lost, Marked, Miss, Ok, Rejected, Superseded, TooLarge, Useless,
+            Bad, Busy, Cannot, Dropped, Granted, Hit, Lost, Marked, Miss, Ok, Rejected, OtherVariant, Superseded, TooLarge, Useless,
         };
         let bad = BadValue::ALL.into_iter().map(Bad);
         match self {
-            Self::Get => [Hit, Miss, Marked, Rejected, TooLarge].into_iter().chain(bad).collect(),
+            Self::Get => [Hit, Miss, Marked, Rejected, OtherVariant, TooLarge].into_iter().chain(bad).collect(),
             Self::Chunks => [Ok, Busy].into_iter().chain(bad).collect(),
             Self::Lease => vec![Granted, Hit, Marked, Busy, Lost],
-            Self::Put => vec![Ok, Superseded, Useless, TooLarge, Dropped],
+            Self::Put => {
+                let cannot = ENCODING.into_iter().map(Cannot);
+                [Ok, Superseded, Useless, TooLarge, Dropped].into_iter().chain(cannot).collect()
+            }
             Self::Mark => vec![Ok, Dropped],
         }
     }
@@ -58,6 +61,8 @@ pub enum Outcome {
     Marked,
     /// There is a value, and the caller did not accept it: purged, or stale.
     Rejected,
+    /// Under the name of the variant there is another one.
+    OtherVariant,
     /// This node may fetch.
     Granted,
     /// Another node fetches, and patience is over; or too many bodies are on their way.
@@ -74,7 +79,11 @@ pub enum Outcome {
     Dropped,
     Failed(CallError),
     Bad(BadValue),
+    Cannot(CannotEncode),
 }
+
+const ENCODING: [CannotEncode; 4] =
+    [CannotEncode::Metadata, CannotEncode::Body, CannotEncode::Random, CannotEncode::Sealing];
 
 impl Outcome {
     pub const fn as_str(self) -> &'static str {
@@ -83,6 +92,7 @@ impl Outcome {
             Self::Miss => "miss",
             Self::Marked => "marked",
             Self::Rejected => "rejected",
+            Self::OtherVariant => "other-variant",
             Self::Granted => "granted",
             Self::Busy => "busy",
             Self::Lost => "lost",
@@ -93,6 +103,7 @@ impl Outcome {
             Self::Dropped => "dropped",
             Self::Failed(error) => error.as_str(),
             Self::Bad(why) => why.as_str(),
+            Self::Cannot(why) => why.as_str(),
         }
     }
 }
