@@ -35,9 +35,9 @@ async fn pieces(
     time: Duration,
 ) -> Result<Stored, Outcome> {
     let _room = room(tier, chunked.head().length, time).await?;
-    while chunked.next() < chunked.count() {
-        let first = chunked.next();
-        let window = first..chunked.count().min(first.saturating_add(WINDOW));
+    while chunked.expects() < chunked.pieces() {
+        let first = chunked.expects();
+        let window = first..chunked.pieces().min(first.saturating_add(WINDOW));
         let mut gets = redis::Pipeline::with_capacity(WINDOW as usize);
         for index in window {
             gets.cmd("GET").arg(names.chunk(chunked.generation(), index));

@@ -103,6 +103,12 @@ impl Lease {
         self.end(End::Mark(name))
     }
 
+    /// As if its node were killed: nobody renews it, nobody releases it.
+    #[cfg(test)]
+    pub(super) fn abandon(self) {
+        self.end(End::Settled);
+    }
+
     fn end(self, how: End) -> bool {
         let end = self.held.and_then(|held| held.end);
         end.is_some_and(|end| end.send(how).is_ok())
@@ -118,7 +124,8 @@ pub(super) struct Keeper {
     pub timeout: Duration,
     /// How long it is renewed, in all.
     pub total: Duration,
-    pub permit: OwnedSemaphorePermit,
+    /// One of [`KEEPERS`].
+    pub _permit: OwnedSemaphorePermit,
 }
 
 impl Keeper {

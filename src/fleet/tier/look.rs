@@ -211,12 +211,12 @@ impl<'a, F: Fn(&Stored) -> bool + Send> Search<'a, F> {
 
     fn lease(&self, name: String, token: Token) -> Lease {
         let tier = self.tier;
-        let keeper = tier.keepers.clone().try_acquire_owned().ok().map(|permit| Keeper {
+        let keeper = tier.keepers.clone().try_acquire_owned().ok().map(|_permit| Keeper {
             links: tier.links.clone(),
             metrics: tier.metrics.clone(),
             timeout: tier.timeout,
             total: tier.lease,
-            permit,
+            _permit,
         });
         Lease::held(name, token, keeper)
     }

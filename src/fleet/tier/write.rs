@@ -36,14 +36,18 @@ const MAX_DISCARDED: u32 = 4096;
 /// Writes what is queued, one by one.
 pub(super) async fn writer(tier: &Tier) {
     while let Some(item) = tier.queue.pop().await {
-        let budget = Budget::new(&tier.clock, budget::for_body(tier.timeout, item.entry.length));
-        let outcome = write(tier, item, &budget).await.unwrap_or_else(|why| why);
-        call(&tier.metrics, Op::Put, outcome, budget.spent());
+        write(tier, item).await;
     }
 }
 
+pub(super) async fn write(tier: &Tier, item: Item) {
+    let budget = Budget::new(&tier.clock, budget::for_body(tier.timeout, item.entry.length));
+    let outcome = written(tier, item, &budget).await.unwrap_or_else(|why| why);
+    call(&tier.metrics, Op::Put, outcome, budget.spent());
+}
+
 /// Whatever comes of it, the lease is released: by the script, or as it is dropped.
-async fn write(tier: &Tier, item: Item, budget: &Budget<'_>) -> Result<Outcome, Outcome> {
+async fn written(tier: &Tier, item: Item, budget: &Budget<'_>) -> Result<Outcome, Outcome> {
     let names = tier.names.of(&item.key);
     let meta = &item.entry.meta;
     let encoded =
@@ -57,7 +61,7 @@ async fn write(tier: &Tier, item: Item, budget: &Budget<'_>) -> Result<Outcome, 
         tier.guesses.remember(&item.key, &meta.nominated);
     }
     let Encoded { name, record, chunks, generation, px } = encoded;
-    let (count, px) = (chunks.count(), px.max(SHORTEST));
+    let (count, px) = (chunks.pieces(), px.max(SHORTEST));
     let written = match pieces(tier, chunks, px, budget).await {
         Ok(()) => publish(tier, &names, &item, [name.as_bytes(), &record, &vary], px, budget).await,
         Err(why) => Err(why),
@@ -96,7 +100,7 @@ async fn pieces(
     budget: &Budget<'_>,
 ) -> Result<(), Outcome> {
     let px = millis(px.saturating_add(SLACK));
-    let mut left = chunks.count();
+    let mut left = chunks.pieces();
     while left > 0 {
         // Copying, sealing and summing a megabyte is too long for a thread that others wait for.
         let made = tokio::task::spawn_blocking(move || {
