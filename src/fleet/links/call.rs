@@ -7,7 +7,7 @@ use super::peer::Peer;
 use super::{Links, Role, cluster};
 use crate::fleet::settings::Address;
 use crate::time::Mono;
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::error::Elapsed;
@@ -193,37 +193,28 @@ fn verdict(role: Role, why: CallError) -> Verdict {
 }
 
 impl Work<'_> {
-    /// What to send; `None` = the commands as they are. After `ASK` every command must be announced (a transaction once).
+    /// What to send; `None` = the commands as they are. After `ASK` each command must be announced, a transaction once: within
+    /// `MULTI` … `EXEC` the announcement holds.
     fn to_send(&self, ask: bool) -> Option<Pipeline> {
         if !ask && self.left.is_none() {
             return None;
         }
         let mut some = redis::pipe();
-        let atomic = self.commands.is_transaction();
-        let mut add = |command: &Cmd| {
-            if ask && !atomic {
-                some.cmd("ASKING");
-            }
-            some.add_command(command.clone());
-        };
-        if ask && atomic {
-            // Within MULTI … EXEC the announcement holds to the end; so these three are written out.
-            some.cmd("ASKING");
-            some.cmd("MULTI");
-            self.commands.cmd_iter().for_each(|command| {
+        if self.commands.is_transaction() {
+            some.cmd("ASKING").cmd("MULTI");
+            for command in self.commands.cmd_iter() {
                 some.add_command(command.clone());
-            });
+            }
             some.cmd("EXEC");
             return Some(some);
         }
-        let left = self.left.as_deref();
         for (place, command) in self.commands.cmd_iter().enumerate() {
-            if left.is_none_or(|left| left.contains(&place)) {
-                add(command);
+            if self.left.as_ref().is_none_or(|left| left.contains(&place)) {
+                if ask {
+                    some.cmd("ASKING");
+                }
+                some.add_command(command.clone());
             }
-        }
-        if atomic {
-            some.atomic();
         }
         Some(some)
     }
@@ -231,7 +222,7 @@ impl Work<'_> {
     /// Takes in the replies, and says what is to be done next.
     fn take(&mut self, replies: Vec<Value>, ask: bool) -> Result<Step, Fault> {
         if self.commands.is_transaction() {
-            return self.take_transaction(replies, ask);
+            return self.take_transaction(replies);
         }
         let mut step = Step::Done;
         let sent = self.left.take().unwrap_or_else(|| (0..self.commands.len()).collect());
@@ -256,7 +247,7 @@ impl Work<'_> {
     }
 
     /// `MULTI` … `EXEC`: the replies are in that of `EXEC`, and one command that is redirected redirects all.
-    fn take_transaction(&mut self, mut replies: Vec<Value>, _ask: bool) -> Result<Step, Fault> {
+    fn take_transaction(&mut self, mut replies: Vec<Value>) -> Result<Step, Fault> {
         for reply in &replies {
             match reading(reply)? {
                 Step::Done => {}

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub(super) const SLOTS: u16 = 16384;
 /// A slot that nobody has.
 const NOBODY: u16 = u16::MAX;
+/// A cluster is said to have no more than this; what redirections add in between is bounded by it.
+const MOST_MASTERS: usize = 1000;
 /// One question to one sentinel or node.
 pub(super) const QUESTION: Duration = Duration::from_millis(700);
 /// Not more often than this, whatever happens.
@@ -66,6 +68,7 @@ impl Map {
         let mut map = self.clone();
         let index = match map.masters.iter().position(|known| known == master) {
             Some(index) => u16::try_from(index).unwrap_or(NOBODY),
+            None if map.masters.len() >= MOST_MASTERS => return map,
             None => map.add(master.clone()),
         };
         if let Some(place) = map.slots.get_mut(usize::from(slot)) {
@@ -146,7 +149,7 @@ impl Finder {
 
     fn question(&self) -> impl Future<Output = Result<Arc<Map>, Fault>> + Send + 'static {
         let (topology, linker) = (self.topology.clone(), Arc::clone(&self.linker));
-        let known = self.map.value();
+        let map = Arc::clone(&self.map);
         async move {
             match topology {
                 Topology::Standalone(address) => Ok(Arc::new(Map::of_one(address))),
@@ -154,6 +157,7 @@ impl Finder {
                     sentinel::find(&linker, &sentinels, &master).await.map(Arc::new)
                 }
                 Topology::Cluster(seeds) => {
+                    let known = map.value();
                     let known = known.as_deref().map_or(&[][..], Map::masters);
                     cluster::find(&linker, known, &seeds).await.map(Arc::new)
                 }
