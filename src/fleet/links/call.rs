@@ -105,9 +105,12 @@ impl Links {
             Ok(Err(fault)) => Err(fault.why),
             Err(_) => {
                 at.judge(Verdict::Fails, self.clock.now().mono, "no answer in time");
-                if at.connection.as_ref().is_some_and(|connection| connection.ran_out()) {
-                    at.forget_connection();
-                    self.finder.suspect();
+                match &at.connection {
+                    Some(connection) if !connection.ran_out() => {}
+                    _ => {
+                        at.forget_connection();
+                        self.finder.suspect();
+                    }
                 }
                 Err(CallError::Timeout)
             }
@@ -146,7 +149,8 @@ impl Links {
         work: &mut Work<'_>,
     ) -> Result<Step, Fault> {
         let peer = self.peer(role, to);
-        at.permit = Some(peer.breaker.enter(self.clock.now().mono)?);
+        let permit = peer.breaker.enter(self.clock.now().mono);
+        at.permit = Some(permit.inspect_err(|_| self.finder.doubt())?);
         at.peer = Some(Arc::clone(&peer));
         let answer = match peer.connection(&self.linker).await {
             Ok(connection) => {
@@ -224,18 +228,30 @@ impl Work<'_> {
         if self.commands.is_transaction() {
             return self.take_transaction(replies);
         }
-        let mut step = Step::Done;
-        let sent = self.left.take().unwrap_or_else(|| (0..self.commands.len()).collect());
-        let replies = replies.into_iter().skip(usize::from(ask)).step_by(if ask { 2 } else { 1 });
-        self.values.resize(self.commands.len(), Value::Nil);
-        let mut left = Vec::new();
-        for (place, reply) in sent.into_iter().zip(replies) {
-            match reading(&reply)? {
-                Step::Done => {
-                    if let Some(value) = self.values.get_mut(place) {
+        match self.left.take() {
+            None => {
+                self.values = replies;
+                self.sort_out(0..self.commands.len())
+            }
+            Some(sent) => {
+                let replies = replies.into_iter().skip(usize::from(ask)).step_by(if ask { 2 } else { 1 });
+                for (place, reply) in sent.iter().zip(replies) {
+                    if let Some(value) = self.values.get_mut(*place) {
                         *value = reply;
                     }
                 }
+                self.sort_out(sent)
+            }
+        }
+    }
+
+    /// Which of the commands just sent have no answer yet. They share a slot, so they go the same way.
+    fn sort_out(&mut self, sent: impl IntoIterator<Item = usize>) -> Result<Step, Fault> {
+        let mut step = Step::Done;
+        let mut left = Vec::new();
+        for place in sent {
+            match self.values.get(place).map_or(Ok(Step::Done), reading)? {
+                Step::Done => {}
                 other => {
                     left.push(place);
                     step = other;

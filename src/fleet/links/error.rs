@@ -112,6 +112,11 @@ pub(super) fn meaning(error: &ServerError) -> Meaning {
         }
         // The server wants a password that we don't have, or has forgotten that we gave it.
         "NOAUTH" | "WRONGPASS" => Meaning::Fault(CallError::Connect),
+        // It says this unasked and hangs up; whichever call comes first gets it for an answer.
+        "DENIED" => Meaning::Fault(CallError::Connect),
+        "ERR" if error.details().is_some_and(|text| text.starts_with("max number of clients")) => {
+            Meaning::Fault(CallError::Connect)
+        }
         _ => Meaning::Plain,
     }
 }

@@ -26,6 +26,8 @@ const MOST_MASTERS: usize = 1000;
 pub(super) const QUESTION: Duration = Duration::from_millis(700);
 /// Not more often than this, whatever happens.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// While calls are refused without trying.
+const DOUBT: Duration = Duration::from_secs(1);
 /// Ask again although nothing happened.
 const ROUTINE: Duration = Duration::from_secs(10);
 
@@ -135,6 +137,11 @@ impl Finder {
         self.ask_again_after(SHORTEST);
     }
 
+    /// A master is left alone because it failed: is it one still?
+    pub fn doubt(&self) {
+        self.ask_again_after(DOUBT);
+    }
+
     fn ask_again_after(&self, age: Duration) {
         if matches!(self.topology, Topology::Standalone(_)) {
             return;
@@ -154,16 +161,25 @@ impl Finder {
             match topology {
                 Topology::Standalone(address) => Ok(Arc::new(Map::of_one(address))),
                 Topology::Sentinel { sentinels, master } => {
-                    sentinel::find(&linker, &sentinels, &master).await.map(Arc::new)
+                    found(sentinel::find(&linker, &sentinels, &master).await)
                 }
                 Topology::Cluster(seeds) => {
                     let known = map.value();
                     let known = known.as_deref().map_or(&[][..], Map::masters);
-                    cluster::find(&linker, known, &seeds).await.map(Arc::new)
+                    found(cluster::find(&linker, known, &seeds).await)
                 }
             }
         }
     }
+}
+
+/// For callers it is all the same how those failed that could have told.
+fn found(map: Result<Map, Fault>) -> Result<Arc<Map>, Fault> {
+    let connect = |fault: Fault| match fault.why {
+        CallError::NotNow => fault,
+        _ => Fault { why: CallError::Connect, ..fault },
+    };
+    map.map(Arc::new).map_err(connect)
 }
 
 /// Asks one server one thing, on a connection for that alone.

@@ -122,18 +122,13 @@ async fn too_few_replicas_a_replica_and_a_stopped_server() {
         assert_eq!(one(&links, Role::Append, &["SET", "a", "1"]).await, Err(CallError::NotNow), "READONLY");
 
         // Alive, and as if it weren't.
-        signal(&server, rustix::process::Signal::STOP);
+        server.signal(rustix::process::Signal::STOP);
         let patience = Duration::from_millis(50);
         let call = links.call(Role::Small, b"a", &pipe(&[&["GET", "a"]]), patience).await;
         assert_eq!(call, Err(CallError::Timeout));
-        signal(&server, rustix::process::Signal::CONT);
+        server.signal(rustix::process::Signal::CONT);
         assert_eq!(one(&links, Role::Small, &["GET", "a"]).await, Ok(Value::Nil));
     }
-}
-
-fn signal(server: &Server, signal: rustix::process::Signal) {
-    let id = rustix::process::Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
-    rustix::process::kill_process(id, signal).unwrap();
 }
 
 #[tokio::test]

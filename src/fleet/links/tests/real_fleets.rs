@@ -5,14 +5,13 @@ use super::servers::{Server, ask, stores};
 use super::*;
 use std::ffi::OsString;
 
+const NODE: &[&str] = &["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+
 /// Three masters that know each other.
 async fn three(store: &OsString) -> Vec<Server> {
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        let enabled = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-        nodes.push(
-            Server::start(store, &[&enabled[..], &["--cluster-require-full-coverage", "no"]].concat()).await,
-        );
+        nodes.push(Server::start(store, &[NODE, &["--cluster-require-full-coverage", "no"]].concat()).await);
     }
     for (node, (first, last)) in nodes.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
         assert_eq!(node.ask(&["CLUSTER", "ADDSLOTSRANGE", first, last]).await, Value::Okay);
@@ -120,6 +119,36 @@ async fn a_node_that_is_away_takes_its_slots_with_it_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_replica_that_takes_over_in_a_cluster_is_found() {
+    for store in stores() {
+        let mut nodes = three(&store).await;
+        let replica = Server::start(&store, NODE).await;
+        let port = nodes[0].address.port.to_string();
+        assert_eq!(replica.ask(&["CLUSTER", "MEET", "127.0.0.1", &port]).await, Value::Okay);
+        let third = id(&nodes[2]).await;
+        eventually("the replica knows its master", || async {
+            replica.ask(&["CLUSTER", "REPLICATE", &third]).await == Value::Okay
+        })
+        .await;
+        eventually("it follows", || async {
+            matches!(replica.ask(&["INFO", "replication"]).await, Value::BulkString(info)
+                if String::from_utf8_lossy(&info).contains("master_link_status:up"))
+        })
+        .await;
+        let links = cluster(&nodes[0]);
+        assert_eq!(one(&links, "a", &["SET", "a", "1"]).await, Ok(Value::Okay));
+        assert_eq!(one(&links, "a", &["WAIT", "1", "5000"]).await, Ok(Value::Int(1)));
+        nodes[2].kill();
+        eventually("it takes over and is found", || async {
+            one(&links, "a", &["GET", "a"]).await == Ok(bulk("1"))
+        })
+        .await;
+        let map = links.finder.known().unwrap();
+        assert_eq!(map.master(slot(b"a")), Some(&replica.address));
+    }
+}
+
+#[tokio::test]
 async fn a_standalone_configuration_that_meets_a_cluster_says_so() {
     for store in stores() {
         let nodes = three(&store).await;
@@ -129,34 +158,64 @@ async fn a_standalone_configuration_that_meets_a_cluster_says_so() {
 }
 
 #[tokio::test]
-async fn a_master_is_found_by_its_sentinel_and_found_again_after_a_failover() {
+async fn a_master_is_found_by_its_sentinel_and_the_next_one_after_a_failover() {
     for store in stores() {
+        let watched = Watched::start(&store).await;
+        eventually("the sentinel begins", || async {
+            ask(&watched.sentinel.address, &["SENTINEL", "FAILOVER", "larder"]).await == Value::Okay
+        })
+        .await;
+        watched.changes().await;
+    }
+}
+
+#[tokio::test]
+async fn a_master_is_found_after_its_predecessor_fell_silent() {
+    for store in stores() {
+        let watched = Watched::start(&store).await;
+        watched.master.signal(rustix::process::Signal::STOP);
+        watched.changes().await;
+    }
+}
+
+/// A master, its replica, a sentinel, and links that have written once.
+struct Watched {
+    master: Server,
+    replica: Server,
+    sentinel: Server,
+    links: Arc<Links>,
+}
+
+impl Watched {
+    async fn start(store: &OsString) -> Self {
         let auth = ["--requirepass", "secret", "--masterauth", "secret"];
-        let master = Server::start(&store, &auth).await;
+        let master = Server::start(store, &auth).await;
         let port = master.address.port.to_string();
-        let replica =
-            Server::start(&store, &[&auth[..], &["--replicaof", "127.0.0.1", &port]].concat()).await;
-        let sentinel = sentinel(&store, &master).await;
-        let topology =
-            Topology::Sentinel { sentinels: vec![sentinel.address.clone()], master: "larder".into() };
+        let replica = Server::start(store, &[&auth[..], &["--replicaof", "127.0.0.1", &port]].concat()).await;
+        let sentinel = sentinel(store, &master).await;
+        let sentinels = vec![sentinel.address.clone()];
+        let topology = Topology::Sentinel { sentinels, master: "larder".into() };
         let auth = Auth { username: None, password: Some("secret".into()) };
         let links = Links::new(&Settings { auth, ..settings(topology) }, Clock::system());
-
         assert_eq!(one(&links, "a", &["SET", "a", "1"]).await, Ok(Value::Okay));
         assert_eq!(links.finder.known().unwrap().masters(), [master.address.clone()]);
         eventually("the replica follows, and the sentinel knows it", || async {
             let replicas = ask(&sentinel.address, &["SENTINEL", "REPLICAS", "larder"]).await;
             let follows = one(&links, "a", &["WAIT", "1", "10"]).await == Ok(Value::Int(1));
-            follows && matches!(replicas, Value::Array(list) if format!("{list:?}").contains(&text("master-link-status", "ok")))
+            let known = text("master-link-status", "ok");
+            follows && matches!(replicas, Value::Array(list) if format!("{list:?}").contains(&known))
         })
         .await;
-        eventually("the sentinel begins", || async {
-            ask(&sentinel.address, &["SENTINEL", "FAILOVER", "larder"]).await == Value::Okay
-        })
-        .await;
+        Self { master, replica, sentinel, links }
+    }
+
+    /// Until the replica is the master that is written to.
+    async fn changes(&self) {
+        let (set, patience) = (pipe(&[&["SET", "a", "2"]]), Duration::from_millis(50));
         eventually("the new master is found", || async {
-            let written = one(&links, "a", &["SET", "a", "2"]).await == Ok(Value::Okay);
-            written && links.finder.known().unwrap().masters() == [replica.address.clone()]
+            let written = self.links.call(Role::Write, b"a", &set, patience).await;
+            let map = self.links.finder.known().unwrap();
+            written.is_ok() && map.masters() == [self.replica.address.clone()]
         })
         .await;
     }
@@ -171,7 +230,7 @@ async fn sentinel(store: &OsString, master: &Server) -> Server {
     let file = tempfile::Builder::new().suffix(".conf").tempfile().unwrap();
     let (_, path) = file.keep().unwrap();
     let watched = format!(
-        "sentinel monitor larder 127.0.0.1 {} 1\nsentinel auth-pass larder secret\nsentinel down-after-milliseconds larder 1000\n",
+        "sentinel monitor larder 127.0.0.1 {} 1\nsentinel auth-pass larder secret\nsentinel down-after-milliseconds larder 500\n",
         master.address.port
     );
     std::fs::write(&path, watched).unwrap();

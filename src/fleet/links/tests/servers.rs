@@ -85,8 +85,9 @@ impl Server {
         ask(&self.address, command).await
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
     }
 }
 

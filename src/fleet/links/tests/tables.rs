@@ -184,6 +184,8 @@ fn error_replies_mean_what_they_say() {
         ("BUSY Redis is busy running a script.", Meaning::Fault(CallError::NotNow)),
         ("UNBLOCKED force unblock from blocking operation", Meaning::Fault(CallError::NotNow)),
         ("NOAUTH Authentication required.", Meaning::Fault(CallError::Connect)),
+        ("ERR max number of clients reached", Meaning::Fault(CallError::Connect)),
+        ("DENIED Redis is running in protected mode", Meaning::Fault(CallError::Connect)),
         ("ERR unknown command", Meaning::Plain),
         ("WRONGTYPE Operation against a key", Meaning::Plain),
         ("NOPERM User has no permissions", Meaning::Plain),
