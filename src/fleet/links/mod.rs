@@ -12,6 +12,7 @@ mod cluster;
 mod connection;
 mod dial;
 mod error;
+mod meter;
 mod peer;
 mod sentinel;
 mod single;
@@ -34,6 +35,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use topology::{Finder, Map};
 
+/// Bytes of a call's replies, beside two of the largest bodies.
+const REPLIES: u64 = 64 * 1024 * 1024;
 /// Between two lines about refusals.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -117,6 +120,7 @@ impl Links {
             auth: settings.auth.clone(),
             db: if matches!(settings.topology, Topology::Cluster(_)) { 0 } else { settings.db },
             check_master: matches!(settings.topology, Topology::Sentinel { .. }),
+            most_bytes: settings.max_object.saturating_mul(2).saturating_add(REPLIES),
             clock: clock.clone(),
         });
         Arc::new(Self {
@@ -271,3 +275,6 @@ impl Links {
 pub struct Script {
     pub text: &'static str,
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,10 +20,14 @@ use std::time::Duration;
 pub(super) const SLOTS: u16 = 16384;
 /// A slot that nobody has.
 const NOBODY: u16 = u16::MAX;
+/// A cluster is said to have no more than this; what redirections add in between is bounded by it.
+const MOST_MASTERS: usize = 1000;
 /// One question to one sentinel or node.
 pub(super) const QUESTION: Duration = Duration::from_millis(700);
 /// Not more often than this, whatever happens.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// While calls are refused without trying.
+const DOUBT: Duration = Duration::from_secs(1);
 /// Ask again although nothing happened.
 const ROUTINE: Duration = Duration::from_secs(10);
 
@@ -66,6 +70,7 @@ impl Map {
         let mut map = self.clone();
         let index = match map.masters.iter().position(|known| known == master) {
             Some(index) => u16::try_from(index).unwrap_or(NOBODY),
+            None if map.masters.len() >= MOST_MASTERS => return map,
             None => map.add(master.clone()),
         };
         if let Some(place) = map.slots.get_mut(usize::from(slot)) {
@@ -132,6 +137,11 @@ impl Finder {
         self.ask_again_after(SHORTEST);
     }
 
+    /// A master is left alone because it failed: is it one still?
+    pub fn doubt(&self) {
+        self.ask_again_after(DOUBT);
+    }
+
     fn ask_again_after(&self, age: Duration) {
         if matches!(self.topology, Topology::Standalone(_)) {
             return;
@@ -146,20 +156,30 @@ impl Finder {
 
     fn question(&self) -> impl Future<Output = Result<Arc<Map>, Fault>> + Send + 'static {
         let (topology, linker) = (self.topology.clone(), Arc::clone(&self.linker));
-        let known = self.map.value();
+        let map = Arc::clone(&self.map);
         async move {
             match topology {
                 Topology::Standalone(address) => Ok(Arc::new(Map::of_one(address))),
                 Topology::Sentinel { sentinels, master } => {
-                    sentinel::find(&linker, &sentinels, &master).await.map(Arc::new)
+                    found(sentinel::find(&linker, &sentinels, &master).await)
                 }
                 Topology::Cluster(seeds) => {
+                    let known = map.value();
                     let known = known.as_deref().map_or(&[][..], Map::masters);
-                    cluster::find(&linker, known, &seeds).await.map(Arc::new)
+                    found(cluster::find(&linker, known, &seeds).await)
                 }
             }
         }
     }
+}
+
+/// For callers it is all the same how those failed that could have told.
+fn found(map: Result<Map, Fault>) -> Result<Arc<Map>, Fault> {
+    let connect = |fault: Fault| match fault.why {
+        CallError::NotNow => fault,
+        _ => Fault { why: CallError::Connect, ..fault },
+    };
+    map.map(Arc::new).map_err(connect)
 }
 
 /// Asks one server one thing, on a connection for that alone.
