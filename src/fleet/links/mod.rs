@@ -139,7 +139,9 @@ impl Links {
     /// an error reply to one of several commands is a [`redis::Value::ServerError`] in its place, unless it concerns the connection or the
     /// whole store ([`CallError::NotNow`], [`CallError::Full`]) or redirects (followed, at most three times, within `patience`:
     /// only the commands that were redirected are sent again). A command that stands alone is [`CallError::Refused`] with its error.
-    /// A pipeline that is `atomic` returns what `EXEC` returns.
+    /// A pipeline that is `atomic` returns what `EXEC` returns. Whoever drops the future drops the answer, not the command: a
+    /// blocking one keeps its connection busy to the end. `WAIT` speaks of the writes of its own connection, which may be a new one by
+    /// the next call: it belongs into the pipeline of the write.
     ///
     /// # Errors
     /// See [`CallError`]. After [`CallError::Timeout`] and [`CallError::Broken`] nobody knows whether the commands were carried out.

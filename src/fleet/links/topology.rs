@@ -28,8 +28,11 @@ pub(super) const QUESTION: Duration = Duration::from_millis(700);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// While calls are refused without trying.
 const DOUBT: Duration = Duration::from_secs(1);
-/// Ask again although nothing happened.
-const ROUTINE: Duration = Duration::from_secs(10);
+/// Ask a cluster again although nothing happened: its nodes say themselves when a slot isn't theirs any more.
+const CLUSTER_ROUTINE: Duration = Duration::from_secs(10);
+/// Ask a sentinel again although nothing happened: after a failover the old master goes on as one for some eight seconds, if it
+/// lives, and what is written to it is lost.
+const SENTINEL_ROUTINE: Duration = Duration::from_secs(1);
 
 /// Who has what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,11 +118,15 @@ impl Finder {
     /// What is known, or what comes of asking. Takes as long as an attempt: bound it.
     pub async fn map(&self) -> Result<Arc<Map>, Fault> {
         if let Some(map) = self.map.value() {
-            self.ask_again_after(ROUTINE);
+            match &self.topology {
+                Topology::Standalone(_) => {}
+                Topology::Sentinel { .. } => self.ask_again_after(SENTINEL_ROUTINE, false),
+                Topology::Cluster(_) => self.ask_again_after(CLUSTER_ROUTINE, false),
+            }
             return Ok(map);
         }
         self.asked.store(self.linker.clock.now().mono.0, Ordering::Release);
-        self.map.get(|| self.question()).await
+        self.map.get(|| self.question(true)).await
     }
 
     /// A cluster said where this slot is now.
@@ -129,20 +136,20 @@ impl Finder {
         {
             self.map.set(Arc::new(map.with(slot, to)));
         }
-        self.ask_again_after(SHORTEST);
+        self.ask_again_after(SHORTEST, true);
     }
 
     /// Something speaks against what is known.
     pub fn suspect(&self) {
-        self.ask_again_after(SHORTEST);
+        self.ask_again_after(SHORTEST, true);
     }
 
     /// A master is left alone because it failed: is it one still?
     pub fn doubt(&self) {
-        self.ask_again_after(DOUBT);
+        self.ask_again_after(DOUBT, true);
     }
 
-    fn ask_again_after(&self, age: Duration) {
+    fn ask_again_after(&self, age: Duration, suspicious: bool) {
         if matches!(self.topology, Topology::Standalone(_)) {
             return;
         }
@@ -150,24 +157,24 @@ impl Finder {
         let asked = self.asked.load(Ordering::Acquire);
         let due = now.since(Mono(asked)) >= age;
         if due && self.asked.compare_exchange(asked, now.0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.map.renew(|| self.question());
+            self.map.renew(|| self.question(suspicious));
         }
     }
 
-    fn question(&self) -> impl Future<Output = Result<Arc<Map>, Fault>> + Send + 'static {
+    /// `suspicious`: a master that is named again must show that it is one.
+    fn question(&self, suspicious: bool) -> impl Future<Output = Result<Arc<Map>, Fault>> + Send + 'static {
         let (topology, linker) = (self.topology.clone(), Arc::clone(&self.linker));
         let map = Arc::clone(&self.map);
         async move {
+            let known = map.value();
+            let known = known.as_deref().map_or(&[][..], Map::masters);
             match topology {
                 Topology::Standalone(address) => Ok(Arc::new(Map::of_one(address))),
                 Topology::Sentinel { sentinels, master } => {
-                    found(sentinel::find(&linker, &sentinels, &master).await)
+                    let trusted = if suspicious { None } else { known.first() };
+                    found(sentinel::find(&linker, &sentinels, &master, trusted).await)
                 }
-                Topology::Cluster(seeds) => {
-                    let known = map.value();
-                    let known = known.as_deref().map_or(&[][..], Map::masters);
-                    found(cluster::find(&linker, known, &seeds).await)
-                }
+                Topology::Cluster(seeds) => found(cluster::find(&linker, known, &seeds).await),
             }
         }
     }

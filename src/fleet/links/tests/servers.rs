@@ -100,7 +100,17 @@ fn spawn(store: &OsString, arguments: &[String], port: u16, dir: &tempfile::Temp
         command.args(["--port", &port]);
     }
     command
-        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+        .args([
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--repl-diskless-sync-delay",
+            "0",
+            "--dir",
+        ])
         .arg(dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
