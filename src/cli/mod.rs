@@ -5,6 +5,7 @@ mod client;
 mod demo_origin;
 mod descriptors;
 mod explain;
+mod handover;
 mod purge;
 mod schema;
 mod serve;
