@@ -172,6 +172,7 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
         config: ArcSwap::from_pointee(shown),
         reload,
         normaliser: Normaliser::new(move |question| listens.dry(question)),
+        streams: admin::stream::Places::default(),
     });
     let (stop_admin, stopped) = watch::channel(false);
     let admin_socket = admin_socket(address, &mut sockets)?;

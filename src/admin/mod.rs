@@ -3,6 +3,7 @@
 
 mod dialects;
 mod explain;
+mod figures;
 mod listing;
 mod openapi;
 mod purge;
@@ -11,6 +12,7 @@ mod query;
 pub mod reload;
 pub mod serve;
 pub mod status;
+pub mod stream;
 
 use crate::access::{self, Denied, Gate, Scope};
 use crate::engine::Engine;
@@ -42,6 +44,7 @@ pub struct Admin {
     pub reload: reload::Ask,
     /// What the public listeners do with a request before anything is decided, for `explain`.
     pub normaliser: Normaliser,
+    pub streams: stream::Places,
 }
 
 /// Counts open client connections. Implemented by the listeners' tracker and by tests.
@@ -61,6 +64,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
     };
     let reading = Router::new()
         .route("/status", get(status_json))
+        .route("/status/stream", get(stream::stream))
         .route("/metrics", get(metrics_text))
         .route("/purges", get(purge::purges))
         .route("/entries", get(listing::entries))

@@ -434,6 +434,7 @@ impl Ask {
         let response = deliver::from_shared(&client, shared, true, received_age, member, now);
         let mut outcome = Outcome::new(Kind::Miss, "", &policy.rule).with_member(member);
         outcome.origin_time = Some(shared.origin_time);
+        outcome.selectors = Some(shared.meta.selectors.clone());
         match response {
             Some(response) => (Ok(response), outcome),
             None => (Err(Failure::Internal), self.outcome(Kind::Error, "internal")),

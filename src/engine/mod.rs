@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod pass;
 pub mod plan;
 pub mod policy;
+pub mod popular;
 pub mod purge;
 pub mod purge_call;
 mod refresh;

@@ -63,6 +63,7 @@ impl Ask {
         let mut outcome = Outcome::new(kind, reason, &policy.rule).with_member(member);
         outcome.tier = Some("memory");
         outcome.age = Some(entry.meta.age(now.mono));
+        outcome.selectors = Some(entry.meta.selectors.clone());
         (Ok(response), outcome)
     }
 

@@ -8,6 +8,7 @@ use crate::engine::explain::lately::{Lately, NotKept};
 use crate::engine::flight::{Flights, Newest};
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
+use crate::engine::popular::Popular;
 use crate::engine::rules::{RequestFacts, RuleSet};
 use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
@@ -59,6 +60,7 @@ pub struct Engine {
     pub markers: Markers,
     /// For `explain` alone.
     pub lately: Lately,
+    pub popular: Popular,
     pub purges: Arc<PurgeLog>,
     pub sweeper: Sweeper,
     pub metrics: Arc<Metrics>,
@@ -127,6 +129,7 @@ impl Engine {
             flights: Flights::default(),
             markers: Markers::new(),
             lately: Lately::default(),
+            popular: Popular::default(),
             memos: fast::Memos::default(),
             purges,
             sweeper: Sweeper::default(),

@@ -6,6 +6,7 @@ use crate::body::{InBody, OutBody};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain};
 use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::popular;
 use crate::engine::purge_call::{self, is_purge_method};
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
@@ -303,6 +304,11 @@ impl Handler for Arc<Service> {
         outcome.ttl = Some(record.hit.ttl);
         let took = self.clock.now().mono.since(record.started.mono);
         self.record(&outcome, took, bytes);
+        if popular::is_due() {
+            let (meta, now) = (&record.hit.entry.meta, self.clock.now());
+            let place = &meta.place;
+            self.engine.popular.note(&place.authority, &place.url, Some(&meta.selectors), now.mono);
+        }
         if let Some(line) = &record.line {
             self.write_line(&outcome, "", line, record.hit.entry.meta.status.as_u16(), bytes, took);
         }

@@ -3,6 +3,7 @@
 //! start, so that every family is there with its TYPE line and rates start at zero.
 
 use super::fleet::FleetMetrics;
+use super::samples::Samples;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -67,6 +68,8 @@ type Gauge64 = Gauge<u64, AtomicU64>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What `/status` reads back; see [`Metrics::samples`].
+    shown: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<OutcomeLabel, Histogram>,
     bytes: Family<DirectionLabel, Counter>,
@@ -138,6 +141,7 @@ impl Metrics {
     pub fn new(words: &Vocabulary<'_>) -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::default(),
+            shown: Registry::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(LATENCY)),
             bytes: Family::default(),
@@ -163,6 +167,7 @@ impl Metrics {
             fleet: FleetMetrics::default(),
         };
         metrics.register();
+        metrics.show();
         metrics.announce(words);
         Arc::new(metrics)
     }
@@ -262,6 +267,18 @@ impl Metrics {
             self.log_dropped.clone(),
         );
         self.fleet.register(&mut self.registry);
+    }
+
+    /// Names as [`Metrics::samples`] has them.
+    fn show(&mut self) {
+        let r = &mut self.shown;
+        r.register("request_seconds", "", self.request_seconds.clone());
+        r.register("bytes", "", self.bytes.clone());
+        r.register("origin_requests", "", self.origin_requests.clone());
+        r.register("origin_seconds", "", self.origin_seconds.clone());
+        r.register("not_stored", "", self.not_stored.clone());
+        r.register("stale_served", "", self.stale_served.clone());
+        r.register("refused", "", self.refused.clone());
     }
 
     /// Creates the children whose labels are known.
@@ -397,12 +414,12 @@ impl Metrics {
         text
     }
 
-    /// Requests of this outcome so far, over all rules: for `/status`.
-    pub fn requests_with(&self, outcome: &'static str, rules: &[Arc<str>]) -> u64 {
-        let count = |rule: &Arc<str>| {
-            self.requests.get_or_create(&RequestLabels { rule: rule.clone(), outcome }).get()
-        };
-        rules.iter().map(count).sum()
+    /// What was counted so far of requests, bytes, origins and reasons, for `/status`.
+    pub fn samples(&self) -> Samples {
+        let mut text = String::new();
+        // As in `render`.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.shown);
+        Samples::parse(&text)
     }
 }
 

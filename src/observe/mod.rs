@@ -3,6 +3,8 @@
 pub mod access;
 pub mod fleet;
 pub mod metrics;
+pub mod samples;
+pub mod top;
 
 pub use access::{AccessLog, Format, Record};
 pub use metrics::Metrics;

@@ -25,6 +25,7 @@ mod rules;
 mod stale;
 mod stale_errors;
 mod status;
+mod status_stream;
 mod unsynced;
 mod validation;
 mod variants;
