@@ -1,6 +1,7 @@
 //! The composition root: builds the rooms from a checked configuration, starts the listeners, reloads, drains.
 //! Nothing here decides about HTTP.
 
+use crate::access::sessions::Sessions;
 use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
@@ -173,6 +174,7 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
         reload,
         normaliser: Normaliser::new(move |question| listens.dry(question)),
         streams: admin::stream::Places::default(),
+        sessions: Sessions::default(),
     });
     let (stop_admin, stopped) = watch::channel(false);
     let admin_socket = admin_socket(address, &mut sockets)?;

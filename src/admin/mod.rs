@@ -1,6 +1,7 @@
 //! The admin listener: liveness, readiness, status, metrics, purging, listings, the configuration.
 //! Never the public listener, never on anything's hot path.
 
+mod dashboard;
 mod dialects;
 mod explain;
 mod figures;
@@ -11,9 +12,11 @@ pub mod purge_request;
 mod query;
 pub mod reload;
 pub mod serve;
+mod session;
 pub mod status;
 pub mod stream;
 
+use crate::access::sessions::Sessions;
 use crate::access::{self, Denied, Gate, Scope};
 use crate::engine::Engine;
 use crate::engine::explain::Normaliser;
@@ -45,6 +48,8 @@ pub struct Admin {
     /// What the public listeners do with a request before anything is decided, for `explain`.
     pub normaliser: Normaliser,
     pub streams: stream::Places,
+    /// Of browsers that have logged in to the dashboard.
+    pub sessions: Sessions,
 }
 
 /// Counts open client connections. Implemented by the listeners' tracker and by tests.
@@ -77,6 +82,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
     let wrong_method = || async { problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };
     // Probes come by any name and without a token, and learn nothing that matters.
     let probes = Router::new()
+        .merge(dashboard::routes())
+        .merge(session::routes())
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .method_not_allowed_fallback(wrong_method);
@@ -89,6 +96,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page on the admin listener") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(admin.clone(), same_site))
+        .layer(middleware::from_fn_with_state(admin.clone(), session::cookie_is_the_token))
         .layer(middleware::from_fn(dialects::fastly_key_is_the_token))
         .merge(probes)
         .with_state(admin)

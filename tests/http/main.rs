@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod caching;
 mod coalescing;
+mod dashboard;
 mod dialects;
 mod dialects_callers;
 mod explain;
