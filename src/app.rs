@@ -175,6 +175,11 @@ impl Running {
         &self.admin.engine
     }
 
+    /// What connections hand their requests to.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
     /// Puts a new configuration in force without losing a connection or an entry: rules, origins, limits, tokens.
     /// Origins whose settings are the same stay, with their connections and health. Listeners, threads, memory and logs
     /// stay as they were started; what of those the configuration changes is named in the returned list.
