@@ -19,3 +19,4 @@ pub mod semantics;
 pub mod settings;
 pub mod store;
 pub mod time;
+pub mod worker;
