@@ -52,8 +52,7 @@ struct Case {
     log: &'static str,
 }
 
-const PLAIN: Case =
-    Case { name: "plain", path: "/1k", lines: "", status: "HTTP/1.1 200 OK\r\n", log: "off" };
+const PLAIN: Case = Case { name: "plain", path: "/1k", lines: "", status: "HTTP/1.1 200 OK\r\n", log: "off" };
 const CASES: [Case; 8] = [
     PLAIN,
     Case { name: "browser", lines: BROWSER, ..PLAIN },
@@ -132,8 +131,14 @@ async fn talk(running: &larder::app::Running, request: &[u8], count: u64) -> Don
     let handler = Arc::new(running.service().clone());
     // Nobody drains; the sender must stay, as in the process.
     let (_stays, drain) = tokio::sync::watch::channel(false);
-    let served =
-        http1::serve(client, bytes::Bytes::new(), Arc::new(conn), handler, Arc::new(Limits::default()), drain);
+    let served = http1::serve(
+        client,
+        bytes::Bytes::new(),
+        Arc::new(conn),
+        handler,
+        Arc::new(Limits::default()),
+        drain,
+    );
     Counted(Box::pin(served)).await;
     let last = last.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(last.clone())
@@ -165,7 +170,11 @@ struct Client {
 }
 
 impl AsyncRead for Client {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.left == 0 {
             return Poll::Ready(Ok(()));
         }

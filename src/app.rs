@@ -105,6 +105,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let purges = Arc::new(PurgeLog::alone(PurgeLimits::default()));
     let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), site);
     background.spawn(engine.clone().sweep());
+    background.spawn(engine.clone().sweep_near());
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),

@@ -484,7 +484,10 @@ fn what_is_removed_is_never_let_through_by_its_first_letter() {
         let imitated = name.replace('-', "_");
         let removed = |name: &str| {
             let mut headers = http::HeaderMap::new();
-            headers.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), http::HeaderValue::from_static("x"));
+            headers.insert(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                http::HeaderValue::from_static("x"),
+            );
             spoofable::remove(&mut headers, false);
             headers.is_empty()
         };
