@@ -133,6 +133,7 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
         };
         background.spawn(fleet.clone().run(Box::new(heard)));
     }
+    background.spawn(engine.clone().sweep_near());
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
@@ -209,6 +210,11 @@ impl Running {
 
     pub fn engine(&self) -> &Arc<Engine> {
         &self.admin.engine
+    }
+
+    /// What connections hand their requests to.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
     }
 
     /// Puts a new configuration in force without losing a connection or an entry: rules, origins, limits, tokens.
