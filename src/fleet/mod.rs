@@ -13,6 +13,8 @@
 pub mod links;
 pub mod names;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tier;
 pub mod transport;
 pub mod value;
@@ -39,7 +41,9 @@ impl Fleet {
     pub fn new(settings: Settings, purges: Arc<PurgeLog>, metrics: Arc<Metrics>, clock: Clock) -> Arc<Self> {
         let links = links::Links::new(&settings, clock.clone());
         let log = transport::Transport::new(links.clone(), &settings, purges, metrics.clone(), clock.clone());
-        let tier = tier::Tier::new(links.clone(), &settings, metrics, clock);
+        let store_clock = log.clone();
+        let store_now = Arc::new(move || store_clock.store_now());
+        let tier = tier::Tier::new(links.clone(), &settings, metrics, clock, store_now);
         Arc::new(Self { settings, links, log, tier })
     }
 
