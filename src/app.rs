@@ -4,12 +4,13 @@
 use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
-use crate::config::{self, Config, origins as wanted, server, telemetry};
+use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
 use crate::engine::draft::Refused;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
 use crate::engine::{self, Engine, Site};
+use crate::fleet::Fleet;
 use crate::front::listener::{self, ConnSettings, Listener};
 use crate::front::refusal::Refusal;
 use crate::front::service::Service;
@@ -18,9 +19,11 @@ use crate::front::tracker::{ConnTracker, Turned};
 use crate::observe::metrics::Vocabulary;
 use crate::observe::{AccessLog, Format, Metrics};
 use crate::origin::Origin;
-use crate::purge::{Limits as PurgeLimits, Mode, PurgeLog};
+use crate::purge::{Limits as PurgeLimits, Mode, Purge, PurgeLog};
 use crate::semantics::storable::NotStored;
-use crate::settings::{conn_settings, gate, origin_settings, policy, purgers, schemes, settings};
+use crate::settings::{
+    conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings,
+};
 use crate::store::Memory;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -49,6 +52,8 @@ pub enum StartError {
     Tls(String),
     #[error("origin {0}: {1}")]
     Origin(String, String),
+    #[error("shared: {0}")]
+    Shared(String),
     #[error(
         "the admin listener is bound to {0}, which other machines can reach: `admin.tokens` can't be empty"
     )]
@@ -58,7 +63,7 @@ pub enum StartError {
 impl StartError {
     /// It is the configuration's fault, or of a file it names; not the machine's.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Exposed(_))
+        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Shared(_) | Self::Exposed(_))
     }
 }
 
@@ -95,16 +100,25 @@ struct Current {
 /// A port that is taken, a certificate that can't be read, an origin that can't be built.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let fixed = fixed(&config);
-    let Config { server, admin, origins: wanted, memory, log, rules, shown, .. } = config;
+    let Config { server, admin, origins: wanted, memory, shared, log, rules, shown, .. } = config;
     let mut background = JoinSet::new();
     let demo = start_demo(&wanted, &clock)?;
     let built = origins(&wanted, &clock, demo.as_ref().map(|demo| demo.address), (&[], &Built::new()))?;
     let site = site(&server, built, memory.max_object, rules, 1);
     let metrics = metrics(&site);
     let memory = Memory::new(memory.capacity, policy(memory.policy));
-    let purges = Arc::new(PurgeLog::alone(PurgeLimits::default()));
-    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), site);
+    let (purges, fleet) = purges(shared.as_ref(), &server, &metrics, &clock)?;
+    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet.clone(), site);
     background.spawn(engine.clone().sweep());
+    if let Some(fleet) = &fleet {
+        let engine = Arc::downgrade(&engine);
+        let heard = move |purge: &Arc<Purge>| {
+            if let Some(engine) = engine.upgrade() {
+                engine.heard(purge);
+            }
+        };
+        background.spawn(fleet.clone().run(Box::new(heard)));
+    }
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
@@ -230,6 +244,9 @@ impl Running {
         self.drain.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
         self.stop_admin.send_replace(true);
+        if let Some(fleet) = &self.admin.engine.fleet {
+            fleet.log.sign_off().await;
+        }
         self.background.abort_all();
         while self.background.join_next().await.is_some() {}
     }
@@ -251,6 +268,22 @@ impl Connections for ConnTracker {
 }
 
 type Origins = [(Arc<str>, wanted::Origin)];
+
+/// The purge log, and the fleet whose log it follows.
+fn purges(
+    shared: Option<&storage::Shared>,
+    server: &server::Server,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+) -> Result<(Arc<PurgeLog>, Option<Arc<Fleet>>), StartError> {
+    let Some(shared) = shared else {
+        return Ok((Arc::new(PurgeLog::alone(PurgeLimits::default())), None));
+    };
+    let settings = fleet_settings(shared, server).map_err(StartError::Shared)?;
+    let purges = Arc::new(PurgeLog::in_fleet(PurgeLimits::default()));
+    let fleet = Fleet::new(settings, purges.clone(), metrics.clone(), clock.clone());
+    Ok((purges, Some(fleet)))
+}
 
 /// The sample origin, while somebody may ask it.
 #[derive(Debug)]
@@ -285,7 +318,7 @@ fn start_demo(origins: &Origins, clock: &Clock) -> Result<Option<Demo>, StartErr
 
 /// What of a configuration holds from the start to the end of a process, in its words.
 fn fixed(config: &Config) -> Vec<(&'static str, String)> {
-    let Config { server, admin, memory, log, .. } = config;
+    let Config { server, admin, memory, shared, log, .. } = config;
     vec![
         ("server.listen", format!("{:?}", server.listen)),
         ("server.threads", server.threads.to_string()),
@@ -293,6 +326,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("admin.address", format!("{:?}", admin.address)),
         ("memory.capacity", memory.capacity.to_string()),
         ("memory.policy", format!("{:?}", memory.policy)),
+        ("shared", format!("{shared:?}")),
         ("log.access", format!("{:?}", log.access)),
         ("log.level", format!("{:?}", log.level)),
     ]
@@ -306,6 +340,9 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
 pub fn check(config: &Config) -> Result<(), StartError> {
     for files in config.server.listen.iter().filter_map(|listener| listener.tls.as_ref()) {
         load_tls(files)?;
+    }
+    if let Some(shared) = &config.shared {
+        fleet_settings(shared, &config.server).map_err(StartError::Shared)?;
     }
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     for (name, wanted) in &config.origins {

@@ -148,7 +148,14 @@ fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     let draining = admin.draining.load(Ordering::Acquire);
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    json_response(status, &serde_json::json!({ "ready": !draining, "draining": draining }))
+    let mut body = serde_json::json!({ "ready": !draining, "draining": draining });
+    if let (Some(fleet), Some(body)) = (&admin.engine.fleet, body.as_object_mut()) {
+        // A cache that still serves must not be taken out: this is for people, not for the balancer.
+        body.insert("shared".to_owned(), status::shared_word(fleet).into());
+        let lag = fleet.log.state().unsynced_for;
+        body.insert("unsynced_s".to_owned(), serde_json::json!(lag.map(|lag| lag.as_secs_f64())));
+    }
+    json_response(status, &body)
 }
 
 async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {

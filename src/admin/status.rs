@@ -1,7 +1,9 @@
 //! `/status`: one snapshot of everything, for people, the dashboard and `larder top`.
 
 use super::Admin;
+use crate::engine::Engine;
 use crate::engine::outcome::Kind;
+use crate::fleet::Fleet;
 use crate::observe::metrics::Levels;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ pub fn levels(admin: &Admin) -> Levels {
         inflight: admin.engine.flights.len() as u64,
         connections: admin.connections.open(),
         turned: admin.connections.turned(),
-        fleet: crate::observe::fleet::FleetLevels::default(),
+        fleet: admin.engine.fleet.as_ref().map(|fleet| fleet.levels()).unwrap_or_default(),
     }
 }
 
@@ -39,8 +41,6 @@ pub fn snapshot(admin: &Admin) -> Value {
         }
         requests.insert(kind.as_str().into(), count.into());
     }
-    #[allow(clippy::cast_precision_loss)] // a ratio for people
-    let ratio = if total == 0 { Value::Null } else { json!(from_store as f64 / total as f64) };
     let origins: Map<String, Value> = site
         .origins
         .iter()
@@ -54,7 +54,7 @@ pub fn snapshot(admin: &Admin) -> Value {
         "draining": admin.draining.load(Ordering::Acquire),
         "requests": requests,
         "requests_total": total,
-        "hit_ratio": ratio,
+        "hit_ratio": ratio(from_store, total),
         "connections": levels.connections,
         "inflight": levels.inflight,
         "memory": {
@@ -66,7 +66,63 @@ pub fn snapshot(admin: &Admin) -> Value {
             "filling_bytes": admin.engine.fill_budget.used(),
         },
         "origins": origins,
+        "shared": admin.engine.fleet.as_deref().map(|fleet| shared_json(fleet, &admin.engine)),
     })
+}
+
+/// The store that the fleet shares, in one word: what `/readyz` says too.
+pub fn shared_word(fleet: &Fleet) -> &'static str {
+    let states = fleet.links.states();
+    match (states.iter().any(|role| role.breaker_open), states.iter().any(|role| role.connected > 0)) {
+        (false, true) => "up",
+        (true, true) => "degraded",
+        (_, false) => "down",
+    }
+}
+
+fn shared_json(fleet: &Fleet, engine: &Engine) -> Value {
+    let log = fleet.log.state();
+    let roles: Map<String, Value> = fleet
+        .links
+        .states()
+        .iter()
+        .map(|role| {
+            let state = json!({ "connected": role.connected, "breaker_open": role.breaker_open });
+            (role.role.as_str().to_owned(), state)
+        })
+        .collect();
+    let nodes: Vec<Value> = log
+        .nodes
+        .iter()
+        .map(|node| {
+            json!({
+                "name": node.name,
+                "own": node.own,
+                "applied": node.applied.to_string(),
+                "silent_ms": u64::try_from(node.silent_for.as_millis()).unwrap_or(u64::MAX),
+            })
+        })
+        .collect();
+    let metrics = &engine.metrics.fleet;
+    let (hits, misses) = (metrics.calls("get", "hit"), metrics.calls("get", "miss"));
+    json!({
+        "state": shared_word(fleet),
+        "hits": hits,
+        "misses": misses,
+        "hit_ratio": ratio(hits, hits + misses),
+        "latency_ms": metrics.mean_ms("get"),
+        "roles": roles,
+        "synced": log.synced,
+        "unsynced_s": log.unsynced_for.map(|lag| lag.as_secs_f64()),
+        "position": log.position.map(|id| id.to_string()),
+        "waiting_purges": log.waiting,
+        "nodes": nodes,
+    })
+}
+
+#[allow(clippy::cast_precision_loss)] // a ratio for people
+fn ratio(part: u64, whole: u64) -> Value {
+    if whole == 0 { Value::Null } else { json!(part as f64 / whole as f64) }
 }
 
 fn origin_json(origin: &crate::origin::Snapshot) -> Value {

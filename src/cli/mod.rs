@@ -7,6 +7,7 @@ mod descriptors;
 mod purge;
 mod schema;
 mod serve;
+mod warm;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ enum Command {
     Check(check::Args),
     /// Purge by tag, URL, prefix or host, and print the receipt
     Purge(purge::Args),
+    /// Fetch many URLs through the proxy, so that visitors find them stored
+    Warm(warm::Args),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Run the sample origin that the default configuration uses, alone
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
         Command::Purge(args) => purge::run(&args),
+        Command::Warm(args) => warm::run(&args),
         Command::Schema => schema::run(),
         Command::DemoOrigin(args) => demo_origin::run(&args),
     }

@@ -59,11 +59,9 @@ fn not_yet(root: &Root, tree: &Node, findings: &mut Findings) {
         let message = format!("`{what}` is not in this version yet: it is checked, and does nothing");
         findings.warning(Class::NotYet, at.unwrap_or(Place::FILE), message);
     };
-    if root.server.secret.is_some() {
+    // Signs the cookie of `read_your_writes`; in a fleet it also keys the names of shared values.
+    if root.server.secret.is_some() && root.shared.is_none() {
         say("server.secret", Some(place(tree, &["server", "secret"])));
-    }
-    if root.shared.is_some() {
-        say("shared", tree.key_place("shared"));
     }
     if root.tracing.is_some() {
         say("tracing", tree.key_place("tracing"));

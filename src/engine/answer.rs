@@ -4,27 +4,27 @@
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{Base, Refused};
-use crate::engine::fast::Plain;
 use crate::engine::fetch::{self, Fetch, LeaderAnswer, content_type};
+use crate::engine::fleet::Sharing;
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage, Ticket};
 use crate::engine::held::{Going, Held, found};
 use crate::engine::key;
 use crate::engine::markers::Mark;
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
-use crate::engine::plan::{self, Lookup, PassWhy, Plan, Seen, StaleWhy, ValidateWhy, Wishes};
+use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
 use crate::engine::request::{
     Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
 };
 use crate::engine::rules::{RequestFacts, Resolved};
+use crate::engine::serve::status_failure;
 use crate::engine::site::{self, Engine, Site};
 use crate::engine::waiting::Waited;
 use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Member};
-use crate::semantics::reuse::Failure as Reach;
 use crate::semantics::{preconditions, vary};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
@@ -75,6 +75,7 @@ pub(super) struct Ask {
     /// See [`Incoming::forced`].
     pub forced: bool,
     pub raw: Option<Raw>,
+    pub sharing: Option<Sharing>,
 }
 
 impl Engine {
@@ -102,6 +103,7 @@ impl Engine {
             connection_named_end_to_end: incoming.connection_named_end_to_end,
             upgrade: incoming.upgrade.is_some(),
             only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
+            unsynced: self.bypasses(self.clock.now()),
         });
         let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
         let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
@@ -171,6 +173,7 @@ impl Ask {
             interim: incoming.interim,
             forced: incoming.forced,
             raw: incoming.raw,
+            sharing: None,
             body,
             engine,
             site,
@@ -214,8 +217,9 @@ impl Ask {
         let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
         let other_variants = resource.is_some() && selected.is_none();
         let entry = selected.filter(|e| !is_useless(e, now.mono));
+        let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e, now));
         let entry = entry.map(|e| (e.clone(), self.seen(e, now)));
-        Held { resource, other_variants, entry }
+        Held { resource, other_variants, entry, unsynced }
     }
 
     /// Would a look-up still find the same?
@@ -228,7 +232,7 @@ impl Ask {
         }
     }
 
-    fn seen(&self, entry: &Entry, now: Now) -> Seen {
+    pub(super) fn seen(&self, entry: &Entry, now: Now) -> Seen {
         Seen::from_verdict(self.engine.verdict(entry), || entry.meta.age(entry.check.stale_since(now.mono)))
     }
 
@@ -249,6 +253,19 @@ impl Ask {
         }
     }
 
+    /// How this request makes use of the other nodes. Not at all where nothing of theirs could answer it.
+    pub(super) fn may_share(&self) -> Option<Sharing> {
+        let wishes = self.wishes();
+        let wants_new = wishes.honour_client
+            && (self.directives.no_cache || self.directives.max_age.is_some_and(|age| age == 0));
+        let shares = self.engine.fleet.is_some() && !self.forced && !self.directives.no_store && !wants_new;
+        shares.then(|| Sharing {
+            patience: self.policy().coalesce.unwrap_or_default(),
+            directives: self.directives.clone(),
+            honour_client: wishes.honour_client,
+        })
+    }
+
     /// Nothing is stored, and most likely nothing will be: the client's conditions and ranges go to the origin
     /// (RFC 9111 §4.3.2), which may then answer 304 or 206.
     fn forward_conditions(&mut self) {
@@ -265,9 +282,10 @@ impl Ask {
 
     async fn answer(mut self) -> Answered {
         let mark = self.engine.markers.get(&self.key, self.engine.clock.now().mono);
+        let apart = self.keeps_apart(mark);
         // An answer to a request with `no-store` is for nobody else (RFC 9111 §5.2.1.5).
-        let mut alone =
-            self.policy().coalesce.is_none() || self.directives.no_store || self.keeps_apart(mark);
+        let mut alone = self.policy().coalesce.is_none() || self.directives.no_store || apart;
+        self.sharing = self.may_share().filter(|_| !apart);
         let mut collapsed = Collapsed::NotTried;
         let mut hint = None;
         for round in 0.. {
@@ -288,6 +306,10 @@ impl Ask {
                 return self.head(held, going).await;
             }
             if alone || round >= ROUNDS {
+                // Who has waited in vain here does not wait for other nodes too.
+                if self.policy().coalesce.is_some() {
+                    self.sharing = None;
+                }
                 let flight = self.engine.flights.alone(&self.key, || self.start());
                 if mark == Some(Mark::NotShareable) && held.entry.is_none() {
                     self.forward_conditions();
@@ -319,7 +341,9 @@ impl Ask {
 
     fn plan(&self, held: &Held, now: Now) -> Plan {
         let lookup = match &held.entry {
-            Some((entry, seen)) => Lookup::Found(found(entry, *seen, now)),
+            Some((entry, seen)) => {
+                Lookup::Found(Found { unsynced: held.unsynced, ..found(entry, *seen, now) })
+            }
             None if held.other_variants => Lookup::OtherVariants,
             None => Lookup::Nothing,
         };
@@ -340,86 +364,12 @@ impl Ask {
         let untouched = self.engine.untouched_since(flight.born, &self.base);
         match flight.stage() {
             Stage::Shared(shared) => untouched && self.engine.untouched_meta(&shared.meta),
-            Stage::Confirmed(entry, _) => untouched && self.engine.untouched_meta(&entry.meta),
+            Stage::Confirmed(entry, _) | Stage::Promoted(entry) => {
+                untouched && self.engine.untouched_meta(&entry.meta)
+            }
             Stage::Pending => untouched,
             Stage::NotShareable(_) | Stage::Failed(_) => false,
         }
-    }
-
-    /// From the store, as it is.
-    fn serve(&self, held: &Held, stale: Option<StaleWhy>, refresh: bool, now: Now) -> Answered {
-        let Some((entry, seen)) = &held.entry else {
-            return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
-        };
-        if refresh {
-            self.refresh_in_background(held, entry);
-        }
-        let member = Member {
-            ttl: Some(seen.ttl(&entry.meta, now)),
-            detail: stale.map(StaleWhy::as_str),
-            ..Member::default()
-        };
-        let kind = if stale.is_some() { Kind::Stale } else { Kind::Hit };
-        // The fast lane reads neither bodies nor conditions on the method, and serves GET and HEAD alone: an answer
-        // to a read that is keyed by its body is not what a GET for the same target gets.
-        let plain_read = self.body.is_none() && matches!(self.asked.method, Method::GET | Method::HEAD);
-        if let (Kind::Hit, Some(raw), true) = (kind, &self.raw, plain_read) {
-            let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
-            self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
-            self.prepare_anew(entry);
-        }
-        self.stored_answer(entry, kind, stale.map_or("", StaleWhy::as_str), &member, now)
-    }
-
-    pub(super) fn stored_answer(
-        &self,
-        entry: &Entry,
-        kind: Kind,
-        reason: &'static str,
-        member: &Member,
-        now: Now,
-    ) -> Answered {
-        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
-        let edits = self.edits(&policy);
-        let response = deliver::from_entry(&self.client(&policy, &edits), entry, member, now);
-        let mut outcome = Outcome::new(kind, reason, &policy.rule).with_member(member);
-        outcome.tier = Some("memory");
-        outcome.age = Some(entry.meta.age(now.mono));
-        (Ok(response), outcome)
-    }
-
-    pub(super) fn stale_instead(&self, held: &Held, failure: Option<Reach>) -> Option<StaleWhy> {
-        let (entry, _) = held.entry.as_ref()?;
-        let now = self.engine.clock.now();
-        // Asked again: a purge may have come while the origin failed.
-        plan::on_failure(found(entry, self.seen(entry, now), now), &self.directives, failure?)
-    }
-
-    pub(super) fn serve_stale(&self, held: &Held, why: StaleWhy, member: Member, now: Now) -> Answered {
-        let Some((entry, _)) = &held.entry else {
-            return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
-        };
-        let member = Member {
-            ttl: Some(self.seen(entry, now).ttl(&entry.meta, now)),
-            detail: Some(why.as_str()),
-            ..member
-        };
-        self.stored_answer(entry, Kind::Stale, why.as_str(), &member, now)
-    }
-
-    /// No answer from the origin: stale if that is allowed, else an error. `member` is what there is to say of the
-    /// request's way so far.
-    pub(super) fn failed(&self, held: &Held, member: Member, failure: OriginError, now: Now) -> Answered {
-        let Some(why) = self.stale_instead(held, Some(Reach::Disconnected)) else {
-            return (Err(Failure::Origin(failure)), self.outcome(Kind::Error, failure.as_str()));
-        };
-        // RFC 9211 §2.1: what never left for the origin was answered from here.
-        let member = if was_sent(failure) { member } else { Member::default() };
-        let (mut response, outcome) = self.serve_stale(held, why, member, now);
-        if let Ok(response) = &mut response {
-            proxy_status(response, &self.site.server_name, failure.proxy_status());
-        }
-        (response, outcome)
     }
 
     /// A HEAD that the store can't answer: sent on by itself. When the origin fails it is as good as a GET.
@@ -480,6 +430,7 @@ impl Ask {
                 }
                 self.lead_unstored(response, why, origin_time, member, now)
             }
+            LeaderAnswer::Promoted(entry) => self.promoted_answer(&entry, now),
             LeaderAnswer::TooLargeForRange => pass::range_of_large(&self).await,
             LeaderAnswer::Failed(failure) => self.failed(&held, member, failure, now),
         }
@@ -554,32 +505,9 @@ impl Ask {
             interim: self.interim.clone(),
             wants_range: self.wants_range(),
             leader,
+            sharing: self.sharing.clone(),
+            lease: None,
         }
-    }
-}
-
-/// RFC 5861 §4: these statuses are errors for stale-if-error.
-pub(super) fn status_failure(status: StatusCode) -> Option<Reach> {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504).then_some(Reach::ErrorStatus)
-}
-
-/// Whether a failed request was on its way to an origin at all.
-fn was_sent(failure: OriginError) -> bool {
-    !matches!(
-        failure,
-        OriginError::NoHealthyServer
-            | OriginError::BreakerOpen
-            | OriginError::QueueFull
-            | OriginError::QueueTimeout
-            | OriginError::LocalResources
-            | OriginError::Request
-    )
-}
-
-/// RFC 9209: a stale answer says what kept the fresh one from being had.
-fn proxy_status(response: &mut Response<OutBody>, server_name: &str, error: &str) {
-    if let Ok(value) = HeaderValue::try_from(format!("{server_name}; error={error}")) {
-        response.headers_mut().append(HeaderName::from_static("proxy-status"), value);
     }
 }
 

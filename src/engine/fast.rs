@@ -142,11 +142,11 @@ impl Engine {
         if entry.head.generation != generation || entry.head.bytes.is_empty() || is_useless(entry, now.mono) {
             return None;
         }
-        if self.verdict(entry) != Verdict::Clean {
+        if self.verdict(entry) != Verdict::Clean || !self.is_synced(now) {
             return None;
         }
         let age = entry.meta.age(now.mono);
-        let found = Found { freshness: &entry.meta.freshness, age, verdict: Seen::Clean };
+        let found = Found { freshness: &entry.meta.freshness, age, verdict: Seen::Clean, unsynced: false };
         let content_type = content_type(&entry.meta.headers);
         let policy = site.rules.resolve_response(&memo.resolved, entry.meta.status, content_type);
         let wishes = Wishes { honour_client: true, early_refresh: policy.early_refresh };

@@ -36,6 +36,8 @@ pub enum Stage {
     Shared(Arc<Shared>),
     /// A 304 confirmed what was stored.
     Confirmed(Arc<Entry>, Duration),
+    /// The shared tier had it.
+    Promoted(Arc<Entry>),
     /// Only the leader may have it. The status tells waiters whether stale-if-error applies to them.
     NotShareable(StatusCode),
     Failed(OriginError),

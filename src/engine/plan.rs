@@ -36,6 +36,8 @@ pub enum PassWhy {
     /// The path has more than 32 segments, or the URL no normal form: no purge could be sure to select it
     /// (rulings 24).
     Unselectable,
+    /// This node is not known to have heard of every purge, and `when_unsynced: bypass` is set.
+    Unsynced,
 }
 
 impl PassWhy {
@@ -52,6 +54,7 @@ impl PassWhy {
             Self::RangeOfLargeObject => "range-of-large-object",
             Self::Head => "head",
             Self::Unselectable => "unselectable",
+            Self::Unsynced => "unsynced",
         }
     }
 
@@ -79,6 +82,8 @@ pub struct Facts<'a> {
     pub connection_named_end_to_end: bool,
     pub upgrade: bool,
     pub only_origin_may_judge: bool,
+    /// `when_unsynced: bypass`, and this node is.
+    pub unsynced: bool,
 }
 
 /// May the store be asked at all? The first reason not to.
@@ -86,6 +91,7 @@ pub fn admit(facts: &Facts<'_>) -> Result<(), PassWhy> {
     let read = matches!(*facts.method, Method::GET | Method::HEAD) || facts.keyed_body;
     let reasons = [
         (facts.bypass, PassWhy::Rule),
+        (facts.unsynced, PassWhy::Unsynced),
         (facts.upgrade, PassWhy::Upgrade),
         (facts.keyed_body_too_large, PassWhy::BodyTooLarge),
         (!read, PassWhy::Method),
@@ -103,6 +109,9 @@ pub struct Found<'a> {
     pub freshness: &'a Freshness,
     pub age: Duration,
     pub verdict: Seen,
+    /// This node may have missed a purge of it: the origin must be asked first (`when_unsynced: revalidate`). When it can't be,
+    /// what may be used else is still allowed: whoever purged it can't be heard either (rulings 19).
+    pub unsynced: bool,
 }
 
 /// The purge log's word on an entry, with the moment a soft purge was first noticed put as the age it then had.
@@ -171,6 +180,8 @@ pub enum ValidateWhy {
     Reuse(Why),
     /// A purge in mode invalidate, an unsafe request, or a floor of the purge log.
     Invalidated,
+    /// This node is not known to have heard of every purge.
+    Unsynced,
 }
 
 impl ValidateWhy {
@@ -178,6 +189,7 @@ impl ValidateWhy {
         match self {
             Self::Reuse(why) => why.as_str(),
             Self::Invalidated => "invalidated",
+            Self::Unsynced => "unsynced",
         }
     }
 
@@ -229,6 +241,9 @@ pub fn decide(
         Seen::Clean => *found.freshness,
         Seen::SoftAtAge(age) => expired_at(found.freshness, age),
     };
+    if found.unsynced {
+        return forward(request, Plan::Validate(ValidateWhy::Unsynced));
+    }
     match reuse::judge(&freshness, found.age, request, wishes.honour_client) {
         Use::Fresh => {
             let refresh = wishes
@@ -291,6 +306,7 @@ mod tests {
             connection_named_end_to_end: false,
             upgrade: false,
             only_origin_may_judge: false,
+            unsynced: false,
         }
     }
 
@@ -314,7 +330,7 @@ mod tests {
     fn plan(age: u64, verdict: Seen) -> Plan {
         let f = minute();
         let wishes = Wishes { honour_client: true, early_refresh: None };
-        let found = Lookup::Found(Found { freshness: &f, age: SECS(age), verdict });
+        let found = Lookup::Found(Found { freshness: &f, age: SECS(age), verdict, unsynced: false });
         decide(found, &RequestDirectives::default(), wishes, SECS(1), 0.5)
     }
 
@@ -348,6 +364,21 @@ mod tests {
     }
 
     #[test]
+    fn what_may_have_been_purged_unheard_is_validated_first_rulings_19() {
+        let f = minute();
+        let wishes = Wishes { honour_client: true, early_refresh: None };
+        let plan = |age, verdict| {
+            let found = Found { freshness: &f, age: SECS(age), verdict, unsynced: true };
+            decide(Lookup::Found(found), &RequestDirectives::default(), wishes, SECS(1), 0.5)
+        };
+        let validate = Plan::Validate(ValidateWhy::Unsynced);
+        assert_eq!(plan(1, Seen::Clean), validate);
+        assert_eq!(plan(70, Seen::Clean), validate);
+        assert_eq!(plan(11, Seen::SoftAtAge(SECS(10))), validate);
+        assert_eq!(plan(1, Seen::Hard), Plan::Fetch(Forward::Stale));
+    }
+
+    #[test]
     fn only_if_cached_never_goes_forward_rfc9111_5_2_1_7() {
         let request = RequestDirectives { only_if_cached: true, ..Default::default() };
         let wishes = Wishes { honour_client: true, early_refresh: None };
@@ -358,7 +389,7 @@ mod tests {
     fn after_a_failure_only_a_clean_or_soft_purged_entry_may_be_used() {
         let f = minute();
         let used = |age, verdict, failure| {
-            let found = Found { freshness: &f, age: SECS(age), verdict };
+            let found = Found { freshness: &f, age: SECS(age), verdict, unsynced: true };
             on_failure(found, &RequestDirectives::default(), failure)
         };
         assert_eq!(used(80, Seen::Clean, Failure::ErrorStatus), Some(StaleWhy::IfError));

@@ -2,10 +2,12 @@
 //! (RFC 5861 §3, XFetch). One per entry, whatever the number of clients that ask meanwhile.
 
 use crate::engine::answer::Ask;
+use crate::engine::fleet::Sharing;
 use crate::engine::flight::{FlightKey, Ticket};
 use crate::engine::held::Held;
 use crate::engine::key;
 use crate::interim::InterimSender;
+use crate::semantics::cache_control::RequestDirectives;
 use crate::store::Entry;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -32,6 +34,9 @@ impl Ask {
         fetch.headers = self.selecting_fields(&entry.meta.nominated);
         fetch.interim = InterimSender::none();
         fetch.wants_range = false;
+        // The wishes of the client that happened to come by say nothing of what is good for all.
+        fetch.sharing =
+            self.may_share().map(|sharing| Sharing { directives: RequestDirectives::default(), ..sharing });
         tokio::spawn(fetch.run(Some(entry.clone())));
     }
 }

@@ -10,6 +10,7 @@ use crate::engine::policy::Policy;
 use crate::engine::rules::{RequestFacts, RuleSet};
 use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
+use crate::fleet::Fleet;
 use crate::observe::Metrics;
 use crate::origin::{Answer, Origin, OriginError, SendOptions};
 use crate::purge::{self, Born, PurgeLog, Selector, Subject, Verdict};
@@ -62,6 +63,8 @@ pub struct Engine {
     pub memos: fast::Memos,
     /// Seed of key hashes: random per process, so that nobody can choose colliding URLs.
     pub seed: u64,
+    /// The other nodes; `None` = this one is alone.
+    pub fleet: Option<Arc<Fleet>>,
     site: ArcSwap<Site>,
 }
 
@@ -109,6 +112,7 @@ impl Engine {
         memory: Memory,
         purges: Arc<PurgeLog>,
         metrics: Arc<Metrics>,
+        fleet: Option<Arc<Fleet>>,
         site: Site,
     ) -> Arc<Self> {
         // A quarter of the store on top of it; at least a few of the largest objects.
@@ -124,6 +128,7 @@ impl Engine {
             sweeper: Sweeper::default(),
             metrics,
             seed: fastrand::u64(..),
+            fleet,
             site: ArcSwap::from_pointee(site),
         })
     }
@@ -177,6 +182,8 @@ impl Engine {
             // By the query under which its entries are stored.
             let Ok(keyed) = site.purged_url(url) else { continue };
             let born = match self.newest_birth(site, url) {
+                // Other nodes may have it; ours has nothing that would need a second record.
+                Birth::Nothing if self.fleet.is_some() => Some(Born::default()),
                 Birth::Nothing => continue,
                 Birth::Known(born) => Some(born),
                 Birth::Unknown => None,
@@ -188,7 +195,14 @@ impl Engine {
                 selectors.push((selector, None));
             }
         }
-        !selectors.is_empty() && matches!(self.purges.write(selectors, now.wall), purge::Written::Applied(_))
+        if selectors.is_empty() {
+            return false;
+        }
+        let written = match &self.fleet {
+            None => self.purges.write(selectors, now.wall),
+            Some(fleet) => fleet.log.write(selectors, now.wall),
+        };
+        matches!(written, purge::Written::Applied(_))
     }
 
     /// The newest birth among what is stored or in flight for a URL.
@@ -244,9 +258,9 @@ impl Engine {
     }
 
     /// Stores an entry, and counts it.
-    pub fn put(&self, key: &Key, entry: Entry, policy: &Policy) {
+    pub fn put(&self, key: &Key, entry: Arc<Entry>, policy: &Policy) {
         let ttl = entry.meta.freshness.ttl(entry.meta.age(self.now().mono));
-        match self.memory.put(key, Arc::new(entry), policy.max_variants) {
+        match self.memory.put(key, entry, policy.max_variants) {
             Written::Stored => self.metrics.stored(ttl),
             Written::Superseded => self.note_not_stored(Refused::Superseded),
         }

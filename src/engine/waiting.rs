@@ -1,11 +1,12 @@
 //! Waiting for another client's fetch: when what it brings may answer this request too (RFC 9111 §4, on collapsed
 //! requests; rulings 8 and 10), and what to do when it may not.
 
-use crate::engine::answer::{Answered, Ask, status_failure};
+use crate::engine::answer::{Answered, Ask};
 use crate::engine::flight::{Flight, Stage};
 use crate::engine::held::{Going, Held};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
+use crate::engine::serve::status_failure;
 use crate::engine::{deliver, draft, site};
 use crate::origin::OriginError;
 use crate::semantics::cache_status::{Collapsed, Member};
@@ -67,6 +68,18 @@ impl Ask {
                 outcome.origin_time = Some(origin_time);
                 Waited::Done(Box::new((response, outcome)))
             }
+            Stage::Promoted(entry) => {
+                if let Err(other) = self.fits(&entry.meta) {
+                    return Waited::OtherVariant(other);
+                }
+                if self.was_purged_before(flight, &entry.meta) {
+                    return Waited::Again;
+                }
+                if !self.usable(&entry.meta, now) {
+                    return Waited::Alone;
+                }
+                Waited::Done(Box::new(self.promoted_answer(&entry, now)))
+            }
             Stage::NotShareable(status) => match self.stale_instead(held, status_failure(status)) {
                 Some(why) => {
                     member.forward_status = Some(status.as_u16());
@@ -108,6 +121,7 @@ impl Ask {
             freshness: &meta.freshness,
             age: meta.age(now.mono),
             verdict: Seen::Clean,
+            unsynced: false,
         });
         let wishes = Wishes { honour_client: false, early_refresh: None };
         matches!(plan::decide(lookup, &self.directives, wishes, Duration::ZERO, 1.0), Plan::Serve { .. })

@@ -18,3 +18,43 @@ pub mod transport;
 pub mod value;
 
 pub use settings::Settings;
+
+use crate::clock::Clock;
+use crate::observe::Metrics;
+use crate::observe::fleet::FleetLevels;
+use crate::purge::{Purge, PurgeLog};
+use std::sync::Arc;
+
+/// A node's membership of a fleet.
+#[derive(Debug)]
+pub struct Fleet {
+    pub settings: Settings,
+    pub links: Arc<links::Links>,
+    pub log: Arc<transport::Transport>,
+    pub tier: Arc<tier::Tier>,
+}
+
+impl Fleet {
+    /// Connects to nothing yet: the store may be away when a node starts.
+    pub fn new(settings: Settings, purges: Arc<PurgeLog>, metrics: Arc<Metrics>, clock: Clock) -> Arc<Self> {
+        let links = links::Links::new(&settings, clock.clone());
+        let log = transport::Transport::new(links.clone(), &settings, purges, clock.clone());
+        let tier = tier::Tier::new(links.clone(), &settings, metrics, clock);
+        Arc::new(Self { settings, links, log, tier })
+    }
+
+    /// Runs for as long as it is polled. `applied` hears of every purge that another node made, after it holds here.
+    pub async fn run(self: Arc<Self>, applied: Box<dyn Fn(&Arc<Purge>) + Send + Sync>) {
+        tokio::join!(self.log.clone().run(applied), self.tier.clone().run());
+    }
+
+    /// For the metrics.
+    pub fn levels(&self) -> FleetLevels {
+        let log = self.log.state();
+        FleetLevels {
+            breakers: self.links.states().iter().map(|s| (s.role.as_str(), s.breaker_open)).collect(),
+            lag_s: log.unsynced_for.map_or(0.0, |lag| lag.as_secs_f64()),
+            unsynced: !log.synced,
+        }
+    }
+}

@@ -32,6 +32,18 @@ pub struct Reach {
     pub id: Option<PurgeId>,
 }
 
+impl Reach {
+    /// Whether the purge stands in the log, so that nobody can miss it.
+    pub fn is_logged(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// Whether every live node has applied it.
+    pub fn is_everywhere(&self) -> bool {
+        self.is_logged() && self.missing.is_empty() && self.applied == self.total
+    }
+}
+
 /// For status, readiness, metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogState {
@@ -60,6 +72,11 @@ impl Transport {
     /// See [`crate::purge::fleet::Follower::write`].
     pub fn write(&self, _urls: Vec<(Selector, Option<Born>)>, _now: Wall) -> Written {
         Written::Duplicate
+    }
+
+    /// Waits until the purge stands in the log, at most for `patience`.
+    pub async fn logged(&self, _at: At, _patience: Duration) -> Reach {
+        Reach::default()
     }
 
     /// Waits until every live node has applied the purge, at most for `patience`.

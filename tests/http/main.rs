@@ -24,5 +24,6 @@ mod rules;
 mod stale;
 mod stale_errors;
 mod status;
+mod unsynced;
 mod validation;
 mod variants;
