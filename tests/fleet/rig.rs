@@ -290,7 +290,7 @@ async fn a_node_alone_serves_dies_and_comes_back() {
         "log: {{ access: off }}\norigins: {{ app: {{ servers: [\"http://{}\"] }} }}\n",
         origin.address
     );
-    let mut node = Node::start("alone", &yaml, None).await;
+    let mut node = Node::start("alone", "", &yaml, None).await;
     assert_eq!(node.get("/a").await.version(), 1);
     node.get("/a").await.assert_hit();
     assert_eq!(node.metric("larder_requests_total", &[("outcome", "hit")]).await, 1.0);

@@ -1,5 +1,6 @@
 //! A fleet: a store, an origin, nodes, and between each node and the store a proxy of its own.
 
+use super::client::Answer;
 use super::cluster::Cluster;
 use super::node::Node;
 use super::origin::Origin;
@@ -9,14 +10,15 @@ use super::{PATIENCE, eventually};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// How a fleet is made. Time-outs are wide unless a test is about them: the machine may be busy.
 #[derive(Clone, Debug)]
 pub struct Plan {
     nodes: usize,
     shared: BTreeMap<String, String>,
-    rule: String,
     top: String,
+    own: String,
     password: Option<String>,
 }
 
@@ -31,8 +33,8 @@ impl Default for Plan {
         Self {
             nodes: 2,
             shared: shared.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-            rule: String::new(),
             top: "memory: { capacity: 64MiB }".into(),
+            own: String::new(),
             password: None,
         }
     }
@@ -50,15 +52,21 @@ impl Plan {
         self
     }
 
-    /// Fields of the one rule: `, coalesce: { wait: 5s }`.
-    pub fn rule(mut self, fields: &str) -> Self {
-        self.rule = fields.to_owned();
+    /// The default of a field of `shared`.
+    pub fn without(mut self, field: &str) -> Self {
+        self.shared.remove(field);
         self
     }
 
     /// Sections at the top level, instead of `memory`.
     pub fn top(mut self, yaml: &str) -> Self {
         self.top = yaml.to_owned();
+        self
+    }
+
+    /// Fields of `server`.
+    pub fn own(mut self, fields: &str) -> Self {
+        self.own = fields.to_owned();
         self
     }
 
@@ -74,8 +82,8 @@ impl Plan {
             "log: {{ access: off, level: info }}\n\
              origins: {{ app: {{ servers: [\"http://{origin}\"], retries: 0, max_connections: 2000 }} }}\n\
              shared: {{ url: \"{url}\"{shared} }}\n{}\n\
-             rules: [{{ name: all, origin: app{} }}]\n",
-            self.top, self.rule
+             rules: [{{ name: all, origin: app }}]\n",
+            self.top
         )
     }
 
@@ -91,15 +99,15 @@ impl Plan {
 
     /// In front of this server.
     pub async fn before(self, server: Server) -> Fleet {
-        let origin = Origin::start().await;
-        let mut nodes = Vec::new();
-        for number in 1..=self.nodes {
-            let proxy = FaultProxy::before(server.address()).await;
-            let password = self.password.as_ref().map_or(String::new(), |p| format!(":{p}@"));
-            let yaml = self.yaml(&format!("redis://{password}{}", proxy.address), origin.address);
-            nodes.push(Node::start(&format!("node{number}"), &yaml, Some(proxy)).await);
+        let mut fleet = Fleet {
+            nodes: Vec::new(),
+            origin: Arc::new(Origin::start().await),
+            server: Some(server),
+            plan: self,
+        };
+        for _ in 0..fleet.plan.nodes {
+            fleet.join().await;
         }
-        let fleet = Fleet { nodes, origin, server: Some(server) };
         fleet.assembled().await;
         fleet
     }
@@ -111,12 +119,13 @@ impl Plan {
 
     /// With this URL for the store.
     pub async fn at(self, url: &str) -> Fleet {
-        let origin = Origin::start().await;
+        let origin = Arc::new(Origin::start().await);
         let mut nodes = Vec::new();
         for number in 1..=self.nodes {
-            nodes.push(Node::start(&format!("node{number}"), &self.yaml(url, origin.address), None).await);
+            let yaml = self.yaml(url, origin.address);
+            nodes.push(Node::start(&format!("node{number}"), &self.own, &yaml, None).await);
         }
-        let fleet = Fleet { nodes, origin, server: None };
+        let fleet = Fleet { nodes, origin, server: None, plan: self };
         fleet.assembled().await;
         fleet
     }
@@ -126,8 +135,9 @@ impl Plan {
 #[derive(Debug)]
 pub struct Fleet {
     pub nodes: Vec<Node>,
-    pub origin: Origin,
-    server: Option<Server>,
+    pub origin: Arc<Origin>,
+    pub server: Option<Server>,
+    plan: Plan,
 }
 
 impl Fleet {
@@ -143,6 +153,22 @@ impl Fleet {
         self.server.as_mut().expect("a fleet in front of one server")
     }
 
+    /// One node more, before the same server; it may not be in step yet.
+    pub async fn join(&mut self) -> usize {
+        self.join_with(|plan| plan).await
+    }
+
+    /// The same with another configuration.
+    pub async fn join_with(&mut self, change: impl FnOnce(Plan) -> Plan) -> usize {
+        let plan = change(self.plan.clone());
+        let proxy = FaultProxy::before(self.server().address()).await;
+        let password = plan.password.as_ref().map_or(String::new(), |p| format!(":{p}@"));
+        let yaml = plan.yaml(&format!("redis://{password}{}", proxy.address), self.origin.address);
+        let name = format!("node{}", self.nodes.len() + 1);
+        self.nodes.push(Node::start(&name, &plan.own, &yaml, Some(proxy)).await);
+        self.nodes.len() - 1
+    }
+
     /// Waits until every node is in step with the log and every node knows of every other.
     pub async fn assembled(&self) {
         for node in &self.nodes {
@@ -155,15 +181,11 @@ impl Fleet {
         }
     }
 
-    /// Fills a page on one node, and waits until another can have it from the store.
-    pub async fn share(&self, path: &str) {
-        let before = self.stored().await;
-        self.nodes[0].get(path).await.version();
-        eventually("a value in the store", PATIENCE, async || self.stored().await > before).await;
-    }
-
-    /// Values that this fleet's first node has written to the store.
-    async fn stored(&self) -> f64 {
-        self.nodes[0].metric("larder_shared_requests_total", &[("op", "put"), ("result", "ok")]).await
+    /// Fills a page on the first node, and returns when the others can have it from the store.
+    pub async fn share(&self, path: &str) -> Answer {
+        let before = self.nodes[0].puts().await;
+        let answer = self.nodes[0].get(path).await;
+        eventually("a value in the store", PATIENCE, async || self.nodes[0].puts().await > before).await;
+        answer
     }
 }

@@ -6,19 +6,23 @@
 //! ([`now`]).
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests may panic, their helpers too
 
+pub mod caller;
 pub mod client;
 pub mod cluster;
 pub mod fleet;
+pub mod load;
 pub mod node;
+pub mod oracle;
 pub mod origin;
 pub mod process;
 pub mod proxy;
 pub mod server;
 
+pub use caller::{Caller, Receipt};
 pub use client::Answer;
 pub use cluster::Cluster;
 pub use fleet::{Fleet, Plan};
-pub use node::{Node, Receipt};
+pub use node::Node;
 pub use origin::Origin;
 pub use proxy::{Fault, FaultProxy, Way};
 pub use server::{Engine, Server};

@@ -34,6 +34,10 @@ impl Engine {
             }
         }
     }
+
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
 }
 
 fn in_path(name: &str) -> Option<PathBuf> {
@@ -113,10 +117,6 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
-    }
-
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 
     /// What the server has logged.
