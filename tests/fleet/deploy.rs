@@ -63,3 +63,52 @@ scenario! {
         }
     }
 }
+
+/// The text of a file in `deploy/fleet`.
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/fleet").join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Names of variables, written `${NAME…}` or as keys of an environment.
+fn variables(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+    words.filter(|word| word.starts_with("LARDER_")).map(str::to_owned).collect()
+}
+
+/// `larder check` with this configuration and these variables.
+fn check(config: &Path, variables: &[(&str, &str)]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    let output = command.args(["check", "-c"]).arg(config).envs(variables.iter().copied()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains("error"), "{}: {said}", config.display());
+}
+
+#[test]
+fn the_files_for_containers_are_yaml_and_their_configurations_pass_check() {
+    for name in ["compose.yaml", "kubernetes.yaml", "larder.yaml"] {
+        let text = file(name);
+        for event in granit_parser::Parser::new_from_str(&text) {
+            event.unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
+    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/fleet/larder.yaml"), &[("LARDER_SECRET", "s")]);
+    let known = variables(&file("larder.yaml"));
+    for name in variables(&file("compose.yaml")).iter().filter(|name| *name != "LARDER_IMAGE") {
+        assert!(known.contains(name), "larder.yaml knows no {name}");
+    }
+    let kubernetes = file("kubernetes.yaml");
+    let inner = kubernetes.split("larder.yaml: |\n").nth(1).unwrap().split("---").next().unwrap();
+    let inner: String = inner.lines().map(|line| format!("{}\n", line.get(4..).unwrap_or(""))).collect();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("larder.yaml"), &inner).unwrap();
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let set = [("LARDER_NODE", "n"), ("LARDER_SECRET", "s"), ("LARDER_TOKEN", "t"), ("LARDER_KEY", key)];
+    check(&dir.path().join("larder.yaml"), &set);
+    for name in variables(&inner) {
+        assert!(kubernetes.contains(&format!("name: {name},")), "no container sets {name}");
+    }
+    for path in ["/readyz", "/livez"] {
+        assert!(kubernetes.contains(path), "{path}");
+    }
+}
