@@ -13,6 +13,8 @@
 pub mod links;
 pub mod names;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tier;
 pub mod transport;
 pub mod value;

@@ -39,8 +39,7 @@ pub struct Meta {
     pub control: HeaderMap,
     /// When the response (or the 304 that last confirmed it) arrived.
     pub arrived: Mono,
-    /// When the request left that brought or last confirmed it, if this node sent it; zero for what came from the shared
-    /// tier. While a node is not known to have heard of every purge, it is what the age of an entry is counted from.
+    /// When the request left that brought or last confirmed it, if this node sent it, else [`crate::purge::sync::NEVER`]. While a node is not known to have heard of every purge, it is what the age of an entry is counted from.
     pub began: Mono,
     pub received: Wall,
     /// Its `Date`, or when it was received: the most recent of several matching entries is used (RFC 9111 §4).
