@@ -40,8 +40,10 @@ impl Fleet {
     /// Connects to nothing yet: the store may be away when a node starts.
     pub fn new(settings: Settings, purges: Arc<PurgeLog>, metrics: Arc<Metrics>, clock: Clock) -> Arc<Self> {
         let links = links::Links::new(&settings, clock.clone());
-        let log = transport::Transport::new(links.clone(), &settings, purges, clock.clone());
-        let tier = tier::Tier::new(links.clone(), &settings, metrics, clock);
+        let log = transport::Transport::new(links.clone(), &settings, purges, metrics.clone(), clock.clone());
+        let store_clock = log.clone();
+        let store_now = Arc::new(move || store_clock.store_now());
+        let tier = tier::Tier::new(links.clone(), &settings, metrics, clock, store_now);
         Arc::new(Self { settings, links, log, tier })
     }
 

@@ -17,10 +17,11 @@ impl<'a> Budget<'a> {
         Self { clock, from: clock.elapsed(), total }
     }
 
-    /// What remains for the next call.
+    /// What remains for the next call. Nothing, when it is next to nothing: the call would only fail, and count against a
+    /// store and a connection that may be as good as ever.
     pub fn left(&self) -> Result<Duration, CallError> {
         let left = self.total.saturating_sub(self.spent());
-        if left.is_zero() { Err(CallError::Timeout) } else { Ok(left) }
+        if left < self.total / 10 { Err(CallError::Timeout) } else { Ok(left) }
     }
 
     pub fn spent(&self) -> Duration {

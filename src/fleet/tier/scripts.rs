@@ -101,7 +101,10 @@ pub struct Looked {
 /// What is there for a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum There {
-    Values { plain: Option<Vec<u8>>, variant: Option<Vec<u8>> },
+    Values {
+        plain: Option<Vec<u8>>,
+        variant: Option<Vec<u8>>,
+    },
     Marked,
     /// The lease of this name is ours.
     Leased(String),
@@ -136,7 +139,9 @@ impl Looked {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wrote {
     /// With the beginning of what it replaced, empty when there was nothing.
-    Ok { old: Vec<u8> },
+    Ok {
+        old: Vec<u8>,
+    },
     Superseded,
 }
 

@@ -4,7 +4,7 @@
 //! [`who_waits_gets_what_the_holder_brings`] lets the writers run.
 
 use super::*;
-use crate::fleet::settings::Keys;
+use crate::fleet::settings::{Keys, Topology};
 use crate::fleet::testing::Server;
 use crate::fleet::value::{CHUNK_SIZE, MAX_INLINE};
 use crate::observe::metrics::Vocabulary;
@@ -82,12 +82,7 @@ impl Node {
 
     /// Waits for a background task to have counted this.
     async fn counted(&self, op: &'static str, result: &'static str, times: u64) {
-        let counted = async {
-            while self.calls(op, result) < times {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(LONG, counted).await.unwrap_or_else(|_| panic!("never {times} {op} {result}"));
+        until(|| self.calls(op, result) >= times).await;
     }
 
     fn names(&self, key: &Key) -> crate::fleet::names::KeyNames {
@@ -177,6 +172,16 @@ fn leased(obtained: Obtained) -> Lease {
     }
 }
 
+/// Waits for what a background task brings about.
+async fn until(holds: impl Fn() -> bool) {
+    let held = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(LONG, held).await.expect("this should have come about long ago");
+}
+
 fn exists(server: &Server, name: &str) -> bool {
     server.ask::<i64>(&[b"EXISTS", name.as_bytes()]) == 1
 }
@@ -257,6 +262,8 @@ async fn leases_of_two_variants_are_two() {
     let busy = two.obtain_for(&key("a"), &speaking("fr"), Duration::ZERO).await;
     assert!(matches!(busy, Obtained::Without(Why::Busy)), "{busy:?}");
     drop((french, english));
+    // Nor does the one stay that a wrong guess had brought.
+    until(|| !names(&server).iter().any(|name| name.contains(":l"))).await;
 }
 
 #[tokio::test]
@@ -382,6 +389,22 @@ async fn a_lease_that_is_gone_is_not_renewed() {
 }
 
 #[tokio::test]
+async fn a_lease_without_a_keeper_is_over_by_itself() {
+    let server = Server::start();
+    let (one, two) = (Node::new(&server), Node::new(&server));
+    let all = one.tier.keepers.clone().try_acquire_many_owned(lease::KEEPERS as u32).unwrap();
+    let lease = leased(one.obtain(&key("a"), LONG).await);
+    drop(leased(two.obtain(&key("a"), LONG).await));
+    one.tier.not_shareable(&key("a"), lease);
+    assert_eq!(one.calls("mark", "dropped"), 1);
+    // The one who writes still releases it.
+    let lease = leased(one.obtain(&key("b"), LONG).await);
+    one.put(&key("b"), one.entry(b"x"), Some(lease)).await;
+    assert!(!exists(&server, &one.names(&key("b")).lease(None)));
+    drop(all);
+}
+
+#[tokio::test]
 async fn nobody_waits_for_what_can_not_be_shared() {
     let server = Server::start();
     let (one, two) = (Node::new(&server), Node::new(&server));
@@ -450,7 +473,10 @@ async fn garbage_is_a_miss_with_a_name() {
     let foreign: Vec<u8> = server.ask(&[b"GET", node.names(&key("b")).record(None).as_bytes()]);
     for (bytes, why) in [
         (b"x".to_vec(), "truncated"),
-        (b"no value at all, but as long as the head of one is, or even longer than that".repeat(2), "version"),
+        (
+            b"no value at all, but as long as the head of one is, or even longer than that".repeat(2),
+            "version",
+        ),
         (foreign.get(..foreign.len() - 1).unwrap().to_vec(), "truncated"),
         (foreign.clone(), "checksum"),
     ] {
@@ -509,14 +535,8 @@ async fn rulings_22_an_older_fill_does_not_replace_a_newer_one() {
         assert_eq!(node.body(&key, &HeaderMap::new()).await.unwrap(), b"as new");
     }
     assert_eq!((node.calls("put", "superseded"), node.calls("put", "ok")), (3, 6));
-    tokio::time::timeout(LONG, async {
-        // Redis frees what has expired when it is looked at, which `KEYS` does.
-        while names(&server).iter().any(|name| name.contains(":c:")) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await
-    .expect("the pieces of what was not written go");
+    // The pieces of what was not written go.
+    until(|| !names(&server).iter().any(|name| name.contains(":c:"))).await;
 }
 
 #[tokio::test]
@@ -681,6 +701,25 @@ async fn p5_a_store_that_hangs_costs_no_more_than_the_time_out() {
     let without = node.obtain(&key("b"), LONG).await;
     assert!(matches!(without, Obtained::Without(Why::Failed(CallError::Timeout))), "{without:?}");
     assert!(node.clock.elapsed() - before < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn in_a_cluster_all_of_a_key_is_in_one_slot() {
+    let server = Server::with(&["--cluster-enabled", "yes"]);
+    server.ask::<()>(&[b"CLUSTER", b"ADDSLOTSRANGE", b"0", b"16383"]);
+    until(|| server.ask::<String>(&[b"CLUSTER", b"INFO"]).contains("cluster_state:ok")).await;
+    let topology = Topology::Cluster(vec![server.address()]);
+    let node = Node::with(&Settings { topology, ..server.settings() });
+    let body = noise(3 * CHUNK_SIZE);
+    let lease = leased(node.obtain_for(&key("a"), &speaking("de"), LONG).await);
+    let entry = node.entry_for(&body, &[ACCEPT_LANGUAGE], &speaking("de"));
+    node.put(&key("a"), entry, Some(lease)).await;
+    assert!(node.body(&key("a"), &speaking("de")).await.unwrap() == body);
+    let lease = leased(node.obtain_for(&key("a"), &speaking("fr"), LONG).await);
+    node.tier.not_shareable(&key("a"), lease);
+    node.counted("mark", "ok", 1).await;
+    node.put(&key("a"), node.entry(&noise(2 * CHUNK_SIZE)), None).await;
+    assert_eq!(node.calls("put", "ok"), 2);
 }
 
 #[test]

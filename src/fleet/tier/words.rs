@@ -35,11 +35,14 @@ impl Op {
     /// What may come of it, besides a call that fails.
     fn outcomes(self) -> Vec<Outcome> {
         use Outcome::{
-            Bad, Busy, Cannot, Dropped, Granted, Hit, Lost, Marked, Miss, Ok, Rejected, OtherVariant, Superseded, TooLarge, Useless,
+            Bad, Busy, Cannot, Dropped, Granted, Hit, Lost, Marked, Miss, Ok, OtherVariant, Rejected,
+            Superseded, TooLarge, Useless,
         };
         let bad = BadValue::ALL.into_iter().map(Bad);
         match self {
-            Self::Get => [Hit, Miss, Marked, Rejected, OtherVariant, TooLarge].into_iter().chain(bad).collect(),
+            Self::Get => {
+                [Hit, Miss, Marked, Rejected, OtherVariant, TooLarge].into_iter().chain(bad).collect()
+            }
             Self::Chunks => [Ok, Busy].into_iter().chain(bad).collect(),
             Self::Lease => vec![Granted, Hit, Marked, Busy, Lost],
             Self::Put => {

@@ -50,8 +50,10 @@ pub(super) async fn write(tier: &Tier, item: Item) {
 async fn written(tier: &Tier, item: Item, budget: &Budget<'_>) -> Result<Outcome, Outcome> {
     let names = tier.names.of(&item.key);
     let meta = &item.entry.meta;
-    let encoded =
-        tier.codec.encode(&item.key, &tier.names, &item.entry, tier.store_clock()).map_err(Outcome::Cannot)?;
+    let encoded = tier
+        .codec
+        .encode(&item.key, &tier.names, &item.entry, tier.store_clock())
+        .map_err(Outcome::Cannot)?;
     if encoded.px.is_zero() {
         return Err(Outcome::Useless);
     }
