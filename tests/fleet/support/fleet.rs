@@ -175,7 +175,11 @@ impl Fleet {
             node.synced(PATIENCE).await;
             eventually("a fleet that knows all its nodes", PATIENCE, async || {
                 let receipt = node.purge(&json!({ "tags": ["nobody-has-this"], "wait": "fleet" })).await;
-                receipt.status == 200 && receipt.total == self.nodes.len()
+                let known = receipt.status == 200 && receipt.total == self.nodes.len();
+                if !known {
+                    eprintln!("not assembled, says {}: {}", node.name, receipt.said);
+                }
+                known
             })
             .await;
         }

@@ -32,7 +32,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Nothing in a test takes this long; a test that waits for something that never comes fails by it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
