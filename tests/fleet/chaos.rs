@@ -93,7 +93,7 @@ impl Chaos {
         let standby = Server::start(engine).await;
         standby.follow(between.address).await;
         let callers = fleet.nodes.iter().map(|node| node.with_own_connections()).collect();
-        let load = Load::start(callers, fleet.origin.clone(), MAX_UNSYNCED, (8, 3, PAGES), seed);
+        let load = Load::start(callers, fleet.origin.clone(), MAX_UNSYNCED, (8, 8, PAGES), seed);
         let random = fastrand::Rng::with_seed(seed);
         Self { fleet, load, standby, between, random, engine: engine.clone(), samples: Vec::new() }
     }
@@ -266,9 +266,13 @@ impl Chaos {
         self.fleet.share("/after").await;
         self.fleet.nodes[1].get("/after").await.assert_hit();
         let mut latencies = shared.seen.latencies();
+        let mut found = 0.0;
+        for node in &self.fleet.nodes {
+            found += node.shared("get", "hit").await;
+        }
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         eprintln!(
-            "chaos: seed {seed}, {steps} troubles, {} requests ({} from a store), {} purges ({} answered 200, {} kept), p50 {:?}, \
+            "chaos: seed {seed}, {steps} troubles, {} requests ({} hits, {found} of the shared tier by those that live), {} purges ({} answered 200, {} kept), p50 {:?}, \
              p99 {:?}, worst {:?}, well again {recovered:?} after the last, {} answers wrong",
             count(&shared.seen.requests),
             count(&shared.seen.hits),

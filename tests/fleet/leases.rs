@@ -107,7 +107,7 @@ scenario! {
         let fleet = Fleet::plan().start(&engine).await;
         fleet.share("/a").await;
         eventually("no lease left", PATIENCE, async || {
-            !fleet.server().keys().await.iter().any(|key| key.contains("}:l"))
+            !fleet.server().keys().await.iter().any(|key| key.contains(":v1:") && key.contains("}:l"))
         })
         .await;
     }

@@ -156,8 +156,10 @@ async fn damaged_values_are_misses(engine: &Engine, plan: Plan) {
         assert!(answer.took < ms(1500), "{damage:?}: {:?}", answer.took);
         assert_eq!(fleet.origin.hits(&path), 2, "{damage:?}");
         let (after, reasons) = disbelieved(reader).await;
-        assert!(after > before, "{damage:?}: not counted; so far {reasons:?}");
-        eprintln!("{damage:?}: counted, so far {reasons:?}");
+        // Of these the store itself says that there is no value.
+        let absent = matches!(damage, Damage::Empty | Damage::OtherType);
+        assert!(after > before || absent, "{damage:?}: not counted; so far {reasons:?}");
+        eprintln!("{damage:?}: {} more, so far {reasons:?}", after - before);
         // What takes its place is good again, unless something is there that can't be replaced by a value.
         eventually("a value in its place", PATIENCE, async || fleet.nodes[1].puts().await > at as f64).await;
         fleet.nodes[2].get(&path).await.assert_hit();
