@@ -40,15 +40,17 @@ impl Transport {
             let next = self.exchange(hear).await;
             self.tell_whether_synced();
             let hurry = self.hurry.load(Ordering::Acquire) > 0;
-            look = if hurry { (look * 2).min(LAST_LOOK) } else { FIRST_LOOK };
             match next {
-                Next::Again => tokio::task::yield_now().await,
+                Next::Again => {
+                    look = FIRST_LOOK; // news of others is near
+                    tokio::task::yield_now().await;
+                }
                 Next::Rest => {
                     let pause = if hurry { look.min(self.beat) } else { self.beat };
                     tokio::select! {
                         biased;
-                        () = self.wake_reader.notified() => {}
-                        () = tokio::time::sleep(pause) => {}
+                        () = self.wake_reader.notified() => look = FIRST_LOOK,
+                        () = tokio::time::sleep(pause) => look = (look * 2).min(LAST_LOOK),
                     }
                 }
                 Next::Failed => {
@@ -226,11 +228,12 @@ impl Transport {
                 Ok([Value::Nil]) => {}
                 Ok(_) => {
                     self.wake_reader.notify_one();
-                    let _ = tokio::time::timeout(self.beat, heard.changed()).await;
-                    // What doesn't move us would be told again at once.
-                    if self.lock().follower.position() == Some(position) {
-                        tokio::time::sleep(self.beat).await;
-                    }
+                    // Until it has moved us, we would be told of it again at once. Answers that were under way before it may come
+                    // first, and it may have moved us already: asking on late would miss the next one for a beat.
+                    let moved = async {
+                        while self.lock().follower.position() == Some(position) && heard.changed().await.is_ok() {}
+                    };
+                    let _ = tokio::time::timeout(self.beat, moved).await;
                 }
                 Err(_) => tokio::time::sleep(self.beat).await,
             }
