@@ -54,8 +54,9 @@ struct Case {
     log: &'static str,
 }
 
-const PLAIN: Case = Case { name: "plain", path: "/1k", lines: "", status: "HTTP/1.1 200 OK\r\n", log: "off" };
-const CASES: [Case; 8] = [
+const PLAIN: Case =
+    Case { name: "plain", path: "/1k", lines: "", mixed: false, status: "HTTP/1.1 200 OK\r\n", log: "off" };
+const CASES: [Case; 10] = [
     PLAIN,
     Case { name: "browser", lines: BROWSER, ..PLAIN },
     Case { name: "browser-mixed", lines: BROWSER, mixed: true, ..PLAIN },
