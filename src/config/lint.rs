@@ -71,9 +71,6 @@ fn not_yet(root: &Root, tree: &Node, findings: &mut Findings) {
         if matches!(patch.compress, Setting::To(Some(_))) {
             say("compress", node.key_place("compress"));
         }
-        if matches!(patch.rate, Setting::To(Some(_))) {
-            say("rate", node.key_place("rate"));
-        }
         if matches!(patch.read_your_writes, Setting::To(Some(_))) {
             say("read_your_writes", node.key_place("read_your_writes"));
         }

@@ -14,6 +14,7 @@ use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
 use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
+use crate::engine::rate;
 use crate::engine::request::{
     Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
 };
@@ -45,6 +46,8 @@ pub enum Failure {
     Origin(OriginError),
     /// The client's body could not be read to its end.
     RequestBody,
+    /// More requests than a rule's `rate` allows; the next is admitted after that time.
+    TooManyRequests(Duration),
     Internal,
 }
 
@@ -84,6 +87,12 @@ impl Engine {
         let site = self.site_owned();
         let resolved = site.rules.resolve(&incoming.facts());
         let policy = resolved.policy.clone();
+        if let Some(limit) = &policy.rate
+            && let Err(wait) = self.rates.admit(&policy.rated_by, limit, incoming.client, self.now().mono)
+        {
+            let outcome = Outcome::new(Kind::Error, rate::REASON, &policy.rule);
+            return (Err(Failure::TooManyRequests(wait)), outcome);
+        }
         if let Some(respond) = &policy.respond {
             let response = responded(respond, &resolved, &incoming.facts());
             return (Ok(response), Outcome::new(Kind::Pass, "respond", &policy.rule));

@@ -90,13 +90,15 @@ pub struct FastHit {
 }
 
 impl Engine {
-    /// Remembers where this raw host and target lead, if that depends on nothing else.
+    /// Remembers where this raw host and target lead, if that depends on nothing else. Never where a `rate` applies: a hit
+    /// counts like any other request.
     pub fn remember(&self, plain: &Plain<'_>, key: &Key, resolved: &Resolved, generation: u64) {
         let policy = &resolved.policy;
         let simple = resolved.repeatable
             && !resolved.disagree
             && !policy.bypass
             && policy.respond.is_none()
+            && policy.rate.is_none()
             && policy.key.headers.is_empty()
             && policy.key.cookies.is_empty()
             && plain.host.len() + plain.target.len() <= LONGEST;

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod policy;
 pub mod purge;
 pub mod purge_call;
+pub mod rate;
 mod refresh;
 pub mod request;
 pub mod rules;

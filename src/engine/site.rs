@@ -7,6 +7,7 @@ use crate::engine::draft::{Base, Refused};
 use crate::engine::flight::{Flights, Newest};
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
+use crate::engine::rate::Rates;
 use crate::engine::rules::{RequestFacts, RuleSet};
 use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
@@ -61,6 +62,8 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     pub fill_budget: Arc<FillBudget>,
     pub memos: fast::Memos,
+    /// What clients have used up of the rules' `rate`.
+    pub rates: Rates,
     /// Seed of key hashes: random per process, so that nobody can choose colliding URLs.
     pub seed: u64,
     /// The other nodes; `None` = this one is alone.
@@ -124,6 +127,7 @@ impl Engine {
             flights: Flights::default(),
             markers: Markers::new(),
             memos: fast::Memos::default(),
+            rates: Rates::default(),
             purges,
             sweeper: Sweeper::default(),
             metrics,

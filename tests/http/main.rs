@@ -17,6 +17,7 @@ mod messages;
 mod purge_api;
 mod purge_races;
 mod ranges;
+mod rate;
 mod reload;
 mod review_engine;
 mod review_front;

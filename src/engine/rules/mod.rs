@@ -286,6 +286,9 @@ impl RuleSet {
             rule.patch.lay(&mut policy, &self.base, names_status);
             policy.store.names_status |= names_status;
             policy.rule = rule.name.clone();
+            if rule.patch.rate.value().is_some() {
+                policy.rated_by = rule.name.clone();
+            }
         }
         policy
     }

@@ -173,7 +173,9 @@ impl Transport {
         tracing::info!(node = %self.me, name = %self.name, "purge log: connected");
         match standing {
             Standing::Master { .. } => {}
-            Standing::Replica => tracing::warn!("purge log: this store is a replica, its answers prove nothing"),
+            Standing::Replica => {
+                tracing::warn!("purge log: this store is a replica, its answers prove nothing")
+            }
             Standing::Unknown => tracing::warn!(
                 "purge log: the store doesn't answer INFO replication; without a replica's acknowledgement this node stays unsynced"
             ),
