@@ -85,6 +85,7 @@ impl Engine {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, mut incoming: Incoming) -> Answered {
         let site = self.site_owned();
+        let wrote_lately = self.wrote_lately(&site, &mut incoming);
         let resolved = site.rules.resolve(&incoming.facts());
         let policy = resolved.policy.clone();
         if let Some(limit) = &policy.rate
@@ -113,6 +114,7 @@ impl Engine {
             upgrade: incoming.upgrade.is_some(),
             only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
             unsynced: self.bypasses(self.clock.now()),
+            wrote_lately: wrote_lately && policy.read_your_writes.is_some(),
         });
         let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
         let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
@@ -132,7 +134,7 @@ impl Engine {
 }
 
 impl Ask {
-    fn new(
+    pub(super) fn new(
         engine: Arc<Engine>,
         site: Arc<Site>,
         resolved: Resolved,
@@ -221,7 +223,7 @@ impl Ask {
     }
 
     /// What the store has for this request, with the purge log's word on it.
-    fn look_up(&self, now: Now) -> Held {
+    pub(super) fn look_up(&self, now: Now) -> Held {
         let resource = self.engine.memory.get(&self.key);
         let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
         let other_variants = resource.is_some() && selected.is_none();

@@ -11,6 +11,7 @@ use crate::engine::fetch::content_type;
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
 use crate::engine::policy::{HeaderSource, Policy};
 use crate::engine::rules::Resolved;
+use crate::engine::ryw;
 use crate::engine::site::{Engine, Site};
 use crate::purge::Verdict;
 use crate::semantics::cache_control::RequestDirectives;
@@ -22,7 +23,7 @@ use crate::store::{Entry, Key};
 use crate::time::Now;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::io::Write;
 use std::sync::Arc;
@@ -139,7 +140,7 @@ impl Engine {
             // A rule may set what `Vary` nominates: the client's own fields don't tell the variant.
             return None;
         } else {
-            resource.select(&selecting(&resource.variants, headers)?)?
+            resource.select(&selecting(&resource.variants, &headers)?)?
         };
         if entry.head.generation != generation || entry.head.bytes.is_empty() || is_useless(entry, now.mono) {
             return None;
@@ -151,6 +152,9 @@ impl Engine {
         let found = Found { freshness: &entry.meta.freshness, age, verdict: Seen::Clean, unsynced: false };
         let content_type = content_type(&entry.meta.headers);
         let policy = site.rules.resolve_response(&memo.resolved, entry.meta.status, content_type);
+        if policy.read_your_writes.is_some() && headers(&COOKIE).into_iter().any(ryw::is_in) {
+            return None;
+        }
         let wishes = Wishes { honour_client: true, early_refresh: policy.early_refresh };
         // No draw here: where an early refresh is at all likely the ordinary way draws for it, once.
         let plan = plan::decide(

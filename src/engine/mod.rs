@@ -22,6 +22,7 @@ pub mod rate;
 mod refresh;
 pub mod request;
 pub mod rules;
+pub mod ryw;
 mod serve;
 mod sink;
 pub mod site;

@@ -23,7 +23,7 @@ use crate::semantics::validate;
 use crate::store::entry::Meta;
 use crate::time::Now;
 use bytes::Bytes;
-use http::header::{CONNECTION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, UPGRADE};
+use http::header::{CONNECTION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -84,10 +84,13 @@ pub(super) async fn pass(
     };
     let mut outcome = Outcome::new(Kind::Pass, why.as_str(), &policy.rule);
     outcome.origin_time = Some(answer.first_byte);
-    let response = match kept {
+    let mut response = match kept {
         Some(kept) => kept.relay(&client, answer.response, &member, now),
         None => relay(&client, answer.response, &engine.metrics, &member, now),
     };
+    // For this client only: what may have been kept for others was settled before.
+    let told = engine.has_written(site, &policy, &incoming, status).filter(|_| unsafe_);
+    response.headers_mut().extend(told.map(|cookie| (SET_COOKIE, cookie)));
     (Ok(response), outcome)
 }
 

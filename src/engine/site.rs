@@ -9,6 +9,7 @@ use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
 use crate::engine::rate::Rates;
 use crate::engine::rules::{RequestFacts, RuleSet};
+use crate::engine::ryw::Signer;
 use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
 use crate::fleet::Fleet;
@@ -42,6 +43,8 @@ pub struct Site {
     pub max_object: u64,
     /// Rises with every reload; prepared heads and fast-lane memos of another generation are not used.
     pub generation: u64,
+    /// Signs cookies by `server.secret`; `None` where it is not set.
+    pub signer: Option<Signer>,
 }
 
 impl Site {
@@ -68,6 +71,8 @@ pub struct Engine {
     pub seed: u64,
     /// The other nodes; `None` = this one is alone.
     pub fleet: Option<Arc<Fleet>>,
+    /// Signs cookies where there is no `server.secret`.
+    pub own_signer: Option<Signer>,
     site: ArcSwap<Site>,
 }
 
@@ -133,6 +138,7 @@ impl Engine {
             metrics,
             seed: fastrand::u64(..),
             fleet,
+            own_signer: Signer::random(),
             site: ArcSwap::from_pointee(site),
         })
     }

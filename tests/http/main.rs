@@ -18,6 +18,7 @@ mod purge_api;
 mod purge_races;
 mod ranges;
 mod rate;
+mod read_your_writes;
 mod reload;
 mod review_engine;
 mod review_front;
