@@ -1,6 +1,7 @@
 //! One request from normal form to response: key, policy, plan, fetch, delivery. The decisions are in
 //! [`plan`] and in `semantics`; the rest carries them out.
 
+mod after_write;
 pub mod answer;
 pub mod deliver;
 pub mod draft;

@@ -3,13 +3,14 @@
 //! (RFC 9111 §4.3.5) happens here too; what a write does to it is in `write`.
 
 use crate::body::{InBody, OutBody};
+use crate::engine::after_write;
 use crate::engine::answer::{Answered, Ask, Failure};
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{self, Asked, Base};
 use crate::engine::fetch::{content_type, origin_request};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::PassWhy;
-use crate::engine::policy::Policy;
+use crate::engine::policy::{AfterWrite, Policy};
 use crate::engine::request::{self, Incoming, is_keyed_by_body};
 use crate::engine::rules::Resolved;
 use crate::engine::site::{self, Engine, Site};
@@ -19,7 +20,7 @@ use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Born;
 use crate::semantics::cache_status::Member;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::validate;
+use crate::semantics::{invalidate, validate};
 use crate::store::entry::Meta;
 use crate::time::Now;
 use bytes::Bytes;
@@ -136,7 +137,12 @@ impl Exchange {
             sent,
             now,
         };
-        let kept = write.take_effect(&headers, &answer, is_keyed_by_body(&incoming.method, &policy));
+        let is_read = is_keyed_by_body(&incoming.method, &policy);
+        let kept = write.take_effect(&headers, &answer, is_read);
+        let wrote = !is_read && invalidate::is_write(&incoming.method, answer.response.status());
+        if wrote && policy.after_write == AfterWrite::Refresh && kept.is_none() {
+            after_write::refresh(&engine, &site, &incoming);
+        }
         (incoming, Ok((answer, kept, now)))
     }
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod admin;
+mod after_write;
 mod caching;
 mod coalescing;
 mod dialects;
