@@ -9,6 +9,7 @@ use crate::engine::draft::Refused;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
+use crate::engine::ryw::Signer;
 use crate::engine::{self, Engine, Site};
 use crate::fleet::Fleet;
 use crate::front::listener::{self, ConnSettings, Listener};
@@ -516,6 +517,7 @@ fn site(server: &server::Server, origins: Built, max_object: u64, rules: RuleSet
         server_name,
         max_object,
         generation,
+        signer: server.secret.as_ref().map(|secret| Signer::new(secret.expose())),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
 use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
+use crate::engine::rate;
 use crate::engine::request::{
     Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
 };
@@ -45,6 +46,8 @@ pub enum Failure {
     Origin(OriginError),
     /// The client's body could not be read to its end.
     RequestBody,
+    /// More requests than a rule's `rate` allows; the next is admitted after that time.
+    TooManyRequests(Duration),
     Internal,
 }
 
@@ -82,8 +85,15 @@ impl Engine {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, mut incoming: Incoming) -> Answered {
         let site = self.site_owned();
+        let wrote_lately = self.wrote_lately(&site, &mut incoming);
         let resolved = site.rules.resolve(&incoming.facts());
         let policy = resolved.policy.clone();
+        if let Some(limit) = &policy.rate
+            && let Err(wait) = self.rates.admit(&policy.rated_by, limit, incoming.client, self.now().mono)
+        {
+            let outcome = Outcome::new(Kind::Error, rate::REASON, &policy.rule);
+            return (Err(Failure::TooManyRequests(wait)), outcome);
+        }
         if let Some(respond) = &policy.respond {
             let response = responded(respond, &resolved, &incoming.facts());
             return (Ok(response), Outcome::new(Kind::Pass, "respond", &policy.rule));
@@ -104,6 +114,7 @@ impl Engine {
             upgrade: incoming.upgrade.is_some(),
             only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
             unsynced: self.bypasses(self.clock.now()),
+            wrote_lately: wrote_lately && policy.read_your_writes.is_some(),
         });
         let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
         let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
@@ -123,7 +134,7 @@ impl Engine {
 }
 
 impl Ask {
-    fn new(
+    pub(super) fn new(
         engine: Arc<Engine>,
         site: Arc<Site>,
         resolved: Resolved,
@@ -212,7 +223,7 @@ impl Ask {
     }
 
     /// What the store has for this request, with the purge log's word on it.
-    fn look_up(&self, now: Now) -> Held {
+    pub(super) fn look_up(&self, now: Now) -> Held {
         let resource = self.engine.memory.get(&self.key);
         let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
         let other_variants = resource.is_some() && selected.is_none();

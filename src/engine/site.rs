@@ -7,7 +7,9 @@ use crate::engine::draft::{Base, Refused};
 use crate::engine::flight::{Flights, Newest};
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
+use crate::engine::rate::Rates;
 use crate::engine::rules::{RequestFacts, RuleSet};
+use crate::engine::ryw::Signer;
 use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
 use crate::fleet::Fleet;
@@ -41,6 +43,8 @@ pub struct Site {
     pub max_object: u64,
     /// Rises with every reload; prepared heads and fast-lane memos of another generation are not used.
     pub generation: u64,
+    /// Signs cookies by `server.secret`; `None` where it is not set.
+    pub signer: Option<Signer>,
 }
 
 impl Site {
@@ -65,10 +69,14 @@ pub struct Engine {
     pub near: Near<fast::Ready>,
     /// Of `site`, for who needs no more of it.
     pub(super) generation: AtomicU64,
+    /// What clients have used up of the rules' `rate`.
+    pub rates: Rates,
     /// Seed of key hashes: random per process, so that nobody can choose colliding URLs.
     pub seed: u64,
     /// The other nodes; `None` = this one is alone.
     pub fleet: Option<Arc<Fleet>>,
+    /// Signs cookies where there is no `server.secret`.
+    pub own_signer: Option<Signer>,
     site: ArcSwap<Site>,
 }
 
@@ -130,11 +138,13 @@ impl Engine {
             memos: fast::Memos::default(),
             near: Near::default(),
             generation: AtomicU64::new(site.generation),
+            rates: Rates::default(),
             purges,
             sweeper: Sweeper::default(),
             metrics,
             seed: fastrand::u64(..),
             fleet,
+            own_signer: Signer::random(),
             site: ArcSwap::from_pointee(site),
         })
     }

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain, Shape};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::purge_call::{self, is_purge_method};
+use crate::engine::rate;
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
 use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Lines, Verdict};
@@ -24,7 +25,7 @@ use crate::semantics::date;
 use crate::time::{Mono, Now};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
@@ -89,7 +90,13 @@ impl Service {
         let (answered, outcome) = self.engine.handle(incoming).await;
         let mut response = match answered {
             Ok(response) => response,
-            Err(failure) => return self.refuse(from_failure(failure), end, Some(outcome)),
+            Err(failure) => {
+                let mut response = self.refuse(from_failure(failure), end, Some(outcome));
+                if let Failure::TooManyRequests(wait) = failure {
+                    response.headers_mut().insert(RETRY_AFTER, rate::retry_after(wait).into());
+                }
+                return response;
+            }
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             tunnel::join(upgrade, &mut response);
@@ -222,6 +229,7 @@ fn from_failure(failure: Failure) -> Refusal {
         Failure::OnlyIfCached => Refusal::OnlyIfCached,
         Failure::Origin(failure) => from_origin(failure),
         Failure::RequestBody => Refusal::IncompleteBody,
+        Failure::TooManyRequests(_) => Refusal::TooManyRequests,
         Failure::Internal => Refusal::Internal,
     }
 }

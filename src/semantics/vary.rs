@@ -83,6 +83,31 @@ pub fn variant(nominated: &[HeaderName], request: &HeaderMap) -> Box<[u8]> {
     out.into_boxed_slice()
 }
 
+/// The request fields that `variant` was made of, in normal form: a request with these selects it.
+pub fn nominated_fields(mut variant: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    while let Some(name) = pull(&mut variant) {
+        let Some((present, rest)) = variant.split_first() else { break };
+        variant = rest;
+        if *present == 0 {
+            continue;
+        }
+        let Some(value) = pull(&mut variant) else { break };
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+/// Takes off what [`push`] has put there.
+fn pull<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = from.split_first_chunk::<4>()?;
+    let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    *from = rest;
+    Some(bytes)
+}
+
 fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     // A header section has a limit far below 4 GiB; if it had none, the value would be cut, not the key confused.
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);

@@ -105,8 +105,7 @@ pub async fn run(common: Arc<Common>, node: usize) -> turmoil::Result {
     let purges = Arc::new(PurgeLog::in_fleet(LIMITS));
     let dial = Arc::new(Simulated { node, common: common.clone() });
     let links = Links::with_dial(&settings, clock.clone(), dial);
-    let transport =
-        Transport::with_rng(links, &settings, purges.clone(), common.metrics.clone(), clock, rng);
+    let transport = Transport::with_rng(links, &settings, purges.clone(), common.metrics.clone(), clock, rng);
     let (orders, mut ordered) = mpsc::channel(256);
     common.cells.lock().unwrap()[node] =
         Some(Cell { purges, transport: transport.clone(), orders, leaving: false, left: false });

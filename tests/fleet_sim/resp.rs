@@ -69,7 +69,9 @@ async fn answer(
             *wrote_at = server.data.offset;
             reply
         }
-        "INFO" if text(1) == "memory" => Reply::Bulk(b"maxmemory:0\r\nmaxmemory_policy:noeviction\r\n".to_vec()),
+        "INFO" if text(1) == "memory" => {
+            Reply::Bulk(b"maxmemory:0\r\nmaxmemory_policy:noeviction\r\n".to_vec())
+        }
         "INFO" => store.lock().unwrap().servers[server].info(),
         "WAIT" => {
             let patience = Duration::from_millis(text(2).parse().unwrap());

@@ -180,7 +180,8 @@ impl Server {
             let at: u64 = text(said).split(' ').next().unwrap().parse().unwrap();
             now.saturating_sub(at) <= forget
         });
-        let nodes = self.data.nodes.iter().flat_map(|(node, said)| [node, said].map(|b| Reply::Bulk(b.clone())));
+        let nodes =
+            self.data.nodes.iter().flat_map(|(node, said)| [node, said].map(|b| Reply::Bulk(b.clone())));
         Reply::Array(vec![
             bulk(now),
             tail.map_or(Reply::Nil, bulk),
@@ -218,10 +219,8 @@ pub struct Store {
 
 impl Store {
     pub fn new(clock: &Clock, skews: [i64; SERVERS]) -> Self {
-        let servers = [
-            Server::new(clock.clone(), 1, false, skews[0]),
-            Server::new(clock.clone(), 1, true, skews[1]),
-        ];
+        let servers =
+            [Server::new(clock.clone(), 1, false, skews[0]), Server::new(clock.clone(), 1, true, skews[1])];
         Self { servers, master: 0, linked: false, isolated: false, histories: 1 }
     }
 

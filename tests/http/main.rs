@@ -6,6 +6,7 @@
 mod support;
 
 mod admin;
+mod after_write;
 mod caching;
 mod coalescing;
 mod dialects;
@@ -18,6 +19,8 @@ mod messages;
 mod purge_api;
 mod purge_races;
 mod ranges;
+mod rate;
+mod read_your_writes;
 mod reload;
 mod review_engine;
 mod review_front;

@@ -21,12 +21,14 @@ use crate::engine::answer::Ask;
 use crate::engine::fetch::content_type;
 use crate::engine::plan::{self, Lookup, Plan, Seen, Wishes};
 use crate::engine::policy::Policy;
+use crate::engine::ryw;
 use crate::engine::site::Engine;
 use crate::purge::Verdict;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::{preconditions, range, vary};
 use crate::store::{Entry, Resource};
 use crate::time::Mono;
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use memo::Memo;
 use std::ops::Range;
@@ -111,6 +113,9 @@ impl Engine {
         };
         let hit = FastHit { found, age: Duration::ZERO, ttl: 0 };
         let (entry, policy) = (hit.entry(), &hit.governed().policy);
+        if policy.read_your_writes.is_some() && is_in_cookies(&fields) {
+            return None;
+        }
         let age = self.plainly_fresh(entry, policy, now)?;
         Some(FastHit { age, ttl: entry.meta.freshness.ttl(age), ..hit })
     }
@@ -157,6 +162,13 @@ impl Engine {
         );
         (plan == Plan::Serve { stale: None, refresh: false }).then_some(age)
     }
+}
+
+/// Whether a cookie of `read_your_writes` is sent; whether it is good, the ordinary way finds out.
+fn is_in_cookies(fields: &impl Fields) -> bool {
+    let mut found = false;
+    fields(&COOKIE, &mut |line| found |= ryw::is_in(line));
+    found
 }
 
 /// The entry that this request selects among a resource's variants.
