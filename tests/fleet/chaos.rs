@@ -87,7 +87,7 @@ impl Chaos {
             .shared("timeout", "100ms")
             .shared("max_unsynced", "2s")
             .shared("lease", "5s")
-            .top("memory: { capacity: 4MiB }");
+            .top("memory: { capacity: 1MiB }");
         let fleet = plan.start(engine).await;
         let between = FaultProxy::before(fleet.server().address()).await;
         let standby = Server::start(engine).await;
@@ -171,7 +171,8 @@ impl Chaos {
                 self.fleet.server().tell::<()>(&["XTRIM", "{larder:purge}:log", "MAXLEN", "0"]).await;
             }
             Event::FailedOver => self.fail_over(lasting.min(ms(1500))).await,
-            Event::NodeKilled => self.kill(node, lasting).await,
+            // The last one lives through it all: whether something grows shows on it.
+            Event::NodeKilled => self.kill(node % (NODES - 1), lasting).await,
             Event::NodeStopped => {
                 self.target(node, |target| target.shy = true);
                 self.fleet.nodes[node].pause().await;

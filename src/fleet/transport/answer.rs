@@ -155,7 +155,9 @@ impl Standing {
 pub fn evicts_all(value: Option<&Value>) -> Option<String> {
     let info = value.and_then(info_text)?;
     let limited = field(info, "maxmemory").is_some_and(|bytes| bytes != "0");
-    field(info, "maxmemory_policy").filter(|policy| limited && policy.starts_with("allkeys-")).map(str::to_owned)
+    field(info, "maxmemory_policy")
+        .filter(|policy| limited && policy.starts_with("allkeys-"))
+        .map(str::to_owned)
 }
 
 fn info_text(value: &Value) -> Option<&str> {

@@ -63,7 +63,9 @@ impl Transport {
         let mut commands = redis::pipe();
         commands.cmd("INFO").arg("memory");
         let Ok(values) = self.links.call(Role::Append, &self.names.log, &commands, PATIENCE).await else {
-            tracing::info!("purge log: the store doesn't tell its maxmemory-policy; it must not be allkeys-*");
+            tracing::info!(
+                "purge log: the store doesn't tell its maxmemory-policy; it must not be allkeys-*"
+            );
             return;
         };
         if let Some(policy) = answer::evicts_all(values.first()) {

@@ -175,7 +175,9 @@ impl Transport {
         tracing::info!(node = %self.me, name = %self.name, "purge log: connected");
         match standing {
             Standing::Master { .. } => {}
-            Standing::Replica => tracing::warn!("purge log: this store is a replica, its answers prove nothing"),
+            Standing::Replica => {
+                tracing::warn!("purge log: this store is a replica, its answers prove nothing")
+            }
             Standing::Unknown => tracing::warn!(
                 "purge log: the store doesn't answer INFO replication; without a replica's acknowledgement this node stays unsynced"
             ),
@@ -231,7 +233,9 @@ impl Transport {
                     // Until it has moved us, we would be told of it again at once. Answers that were under way before it may come
                     // first, and it may have moved us already: asking on late would miss the next one for a beat.
                     let moved = async {
-                        while self.lock().follower.position() == Some(position) && heard.changed().await.is_ok() {}
+                        while self.lock().follower.position() == Some(position)
+                            && heard.changed().await.is_ok()
+                        {}
                     };
                     let _ = tokio::time::timeout(self.beat, moved).await;
                 }

@@ -5,8 +5,8 @@
 //! for being further. The answer is given only on the word of a store that is proven to be the one everybody
 //! writes to, by a proof younger than a second (`nodes` says why this is enough).
 
-use super::reader::is_fresh;
 use super::Transport;
+use super::reader::is_fresh;
 use crate::purge::{At, PurgeId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -72,7 +72,9 @@ async fn p3_what_nobody_can_read_is_a_gap() {
         assert_eq!(nodes[0].verdict(born, "t"), Verdict::Hard);
         settled(&nodes).await;
         // With a lower half that no node gives.
-        server.ask(&["XADD", "{larder:purge}:log", "9000000000000-99999999", "prev", "rubbish", "r", "{}"]).await;
+        server
+            .ask(&["XADD", "{larder:purge}:log", "9000000000000-99999999", "prev", "rubbish", "r", "{}"])
+            .await;
         eventually("unreadable", || nodes.iter().all(|node| node.events("unreadable") > 1)).await;
         let reach = nodes[0].everywhere(nodes[0].purge("t")).await;
         assert_eq!(reach.id.map(PurgeId::ms), Some(9_000_000_000_001 + answers_in_between(&reach)));

@@ -97,7 +97,9 @@ impl Gate {
                         return;
                     }
                     let port = to.load(Ordering::Acquire);
-                    let Ok(mut far) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    let Ok(mut far) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await else {
+                        return;
+                    };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
                         _ = state.wait_for(|open| !open) => {}

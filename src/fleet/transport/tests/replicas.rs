@@ -7,7 +7,9 @@ async fn replica_of(store: &std::ffi::OsString, master: &Server) -> Server {
     replica.ask(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]).await;
     let linked = async {
         loop {
-            let redis::Value::BulkString(info) = replica.ask(&["INFO", "replication"]).await else { panic!() };
+            let redis::Value::BulkString(info) = replica.ask(&["INFO", "replication"]).await else {
+                panic!()
+            };
             if String::from_utf8(info).unwrap().contains("master_link_status:up") {
                 return;
             }
@@ -51,7 +53,8 @@ async fn a_master_that_was_left_by_its_replica_proves_nothing_and_the_new_one_do
         nodes[0].gate.point_at(new.port);
         nodes[0].gate.shut();
         nodes[0].gate.open();
-        eventually("those who stay are unsynced", || !nodes[1].state().synced && !nodes[2].state().synced).await;
+        eventually("those who stay are unsynced", || !nodes[1].state().synced && !nodes[2].state().synced)
+            .await;
         nodes[0].synced().await;
         let born = nodes[1].purges.cursor();
         let at = nodes[0].purge("u");

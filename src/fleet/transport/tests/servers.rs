@@ -88,12 +88,24 @@ impl Server {
 
 fn spawn(store: &OsString, port: u16, dir: &std::path::Path) -> Child {
     Command::new(store)
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+        .args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+        ])
         .arg(dir)
         .args(["--repl-diskless-sync-delay", "0"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap_or_else(|e| panic!("{store:?} doesn't start ({e}): install it, or set LARDER_NO_REDIS=1 to go without"))
+        .unwrap_or_else(|e| {
+            panic!("{store:?} doesn't start ({e}): install it, or set LARDER_NO_REDIS=1 to go without")
+        })
 }

@@ -35,7 +35,9 @@ async fn invalidations_by_unsafe_methods_reach_the_others() {
         let nodes = three(&server).await;
         let born = nodes[2].purges.cursor();
         let url = Selector::url("http://e/x").unwrap();
-        let Written::Applied(applied) = nodes[0].transport.write(vec![(url, None)], Wall(0)) else { panic!() };
+        let Written::Applied(applied) = nodes[0].transport.write(vec![(url, None)], Wall(0)) else {
+            panic!()
+        };
         nodes[0].everywhere(applied.at).await;
         assert_eq!(nodes[2].verdict(born, "t"), Verdict::MustValidate);
     }
@@ -47,7 +49,8 @@ async fn ten_thousand_selectors_are_one_purge() {
         let server = Server::start(&store).await;
         let nodes = three(&server).await;
         let born = nodes[1].purges.cursor();
-        let selectors = (0..10_000).map(|n| Selector::tag(&format!("product-{n}-{}", "x".repeat(80)))).collect();
+        let selectors =
+            (0..10_000).map(|n| Selector::tag(&format!("product-{n}-{}", "x".repeat(80)))).collect();
         let at = nodes[0].transport.submit(Purge::new(Mode::Hard, selectors), Wall(0)).at;
         nodes[0].everywhere(at).await;
         let name = |n: u32| format!("product-{n}-{}", "x".repeat(80));
@@ -68,7 +71,8 @@ async fn a_node_that_comes_late_reads_the_log_in_portions() {
             last = first.purge(&format!("t{n}"));
         }
         for n in 0..6 {
-            let long = (0..1000).map(|k| Selector::tag(&format!("long-{n}-{k}-{}", "x".repeat(1000)))).collect();
+            let long =
+                (0..1000).map(|k| Selector::tag(&format!("long-{n}-{k}-{}", "x".repeat(1000)))).collect();
             last = first.transport.submit(Purge::new(Mode::Hard, long), Wall(0)).at;
         }
         first.everywhere(last).await;
