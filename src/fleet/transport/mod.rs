@@ -43,6 +43,7 @@ use crate::time::{Mono, Wall};
 use nodes::Roster;
 use offset::StoreClock;
 use proof::Proof;
+pub use reader::Hear;
 use receipts::Landed;
 pub use receipts::Reach;
 use ring::rand::SecureRandom;
@@ -225,7 +226,7 @@ impl Transport {
 
     /// Follows the log for as long as it is polled. `applied` hears of every purge that others have made, after it
     /// holds here.
-    pub async fn run(self: Arc<Self>, applied: Box<dyn Fn(&Arc<Purge>) + Send + Sync>) {
+    pub async fn run(self: Arc<Self>, applied: Box<Hear>) {
         tokio::join!(self.read(&*applied), self.watch(), self.append(), self.keep());
     }
 

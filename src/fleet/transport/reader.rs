@@ -22,7 +22,8 @@ const LAST_LOOK: Duration = Duration::from_millis(20);
 /// A silent node is forgotten in the store after this, and after ten times what it takes to be dead.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-pub(super) type Hear = dyn Fn(&Arc<Purge>) + Send + Sync;
+/// Who is told of every purge that others have made.
+pub type Hear = dyn Fn(&Arc<Purge>) + Send + Sync;
 
 /// What comes after an exchange.
 enum Next {

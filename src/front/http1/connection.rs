@@ -14,7 +14,6 @@ use super::slow::{self, After, Plan, Shared};
 use super::target::Form;
 use super::timer::Wait;
 use super::wire::Wire;
-use crate::body::Chunks;
 use crate::front::handler::{Conn, FastRequest, Handler, Limits};
 use crate::front::known::Known;
 use crate::front::listener::LAST_CALL;
@@ -89,7 +88,6 @@ enum Step<R> {
     Read,
     /// A fast answer, whose head is in `answer`.
     Answer {
-        body: Option<Chunks>,
         record: R,
         close: bool,
     },
@@ -119,7 +117,7 @@ where
                     Came::Nothing => After::Close,
                     Came::TooLate => After::Refuse(Refusal::HeaderTimeout),
                 },
-                Step::Answer { body, record, close } => self.answer(body, record, close).await,
+                Step::Answer { record, close } => self.answer(record, close).await,
                 // Boxed, like all that is not the hit path: an idle connection's task stays small.
                 Step::Slow(mut plan) => {
                     // For the log, should the rest of the message be refused: the head is used up by then.
@@ -241,11 +239,10 @@ where
         }
     }
 
-    async fn answer(&mut self, body: Option<Chunks>, record: H::Record, close: bool) -> After {
+    async fn answer(&mut self, record: H::Record, close: bool) -> After {
         let Shared { conn, handler, .. } = &self.shared;
         let receipt = fast::Receipt::new(&**handler, conn, record);
-        let body = body.unwrap_or_else(|| Chunks::new(Arc::default()));
-        let sent = fast::send(&mut self.wire, &self.answer, body, receipt).await;
+        let sent = fast::send(&mut self.wire, &self.answer, receipt).await;
         if self.answer.capacity() > KEEP {
             self.answer = Vec::new();
         }
@@ -292,14 +289,15 @@ fn fast_answer<H: Handler>(
         target: head.target.as_bytes(),
         host: head.fields.host?,
         headers: head.headers,
+        conditional: head.fields.conditional,
     };
-    let answer = shared.handler.fast(&request, &shared.conn, out)?;
+    let record = shared.handler.fast(&request, &shared.conn, out)?;
     let close = head.fields.close || draining;
     if close && out.ends_with(b"\r\n\r\n") {
         out.truncate(out.len() - 2);
         out.extend_from_slice(b"connection: close\r\n\r\n");
     }
-    Some(Step::Answer { body: (!is_head).then_some(answer.body), record: answer.record, close })
+    Some(Step::Answer { record, close })
 }
 
 /// The way of a request that the fast lane does not take. `bytes`: those that the head was read from.
