@@ -8,7 +8,7 @@ use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::purge_call::{self, is_purge_method};
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
-use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Verdict};
+use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Lines, Verdict};
 use crate::front::known::Known;
 use crate::front::line::{End, Line, scheme, split, unmatched};
 use crate::front::normalise::{self, Normal, spoofable};
@@ -273,7 +273,9 @@ impl Handler for Arc<Service> {
     }
 
     fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastRecord> {
-        if request.headers.iter().any(|field| spoofable::is_settled_here(field.name)) {
+        if let Lines::Read(headers) = request.lines
+            && headers.iter().any(|field| spoofable::is_settled_here(field.name))
+        {
             return None; // on the slow way they are believed or removed, before anything is matched with them
         }
         // Without a name from TLS a connection is for every host.
@@ -285,7 +287,7 @@ impl Handler for Arc<Service> {
         }
         let started = self.clock.mono();
         let plain = Plain { tls: conn.tls, host: request.host, target: request.target };
-        let fields = |name: &HeaderName, each: &mut dyn FnMut(&[u8])| values(request, name).for_each(each);
+        let fields = |name: &HeaderName, each: &mut dyn FnMut(&[u8])| request.lines.values(name, each);
         let hit = self.engine.fast_hit(&plain, fields, started)?;
         let shape = if request.conditional { shape(&hit, request)? } else { Shape::Whole };
         fast::complete(&hit, &shape, out);
@@ -358,18 +360,23 @@ impl Service {
     }
 }
 
-fn values<'h>(request: &FastRequest<'h>, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
-    let name = name.as_str();
-    request.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
-}
-
 /// What a request with conditions or ranges gets.
 fn shape(hit: &FastHit, request: &FastRequest<'_>) -> Option<Shape> {
     let mut asked = HeaderMap::with_capacity(CONDITIONS.len());
-    for name in &CONDITIONS {
-        for value in values(request, name) {
-            asked.append(name, HeaderValue::from_bytes(value).ok()?);
+    let mut well = true;
+    request.lines.each(|name, value| {
+        let wanted = |condition: &&HeaderName| name.eq_ignore_ascii_case(condition.as_str().as_bytes());
+        if let Some(name) = CONDITIONS.iter().find(wanted) {
+            match HeaderValue::from_bytes(value) {
+                Ok(value) => {
+                    asked.append(name, value);
+                }
+                Err(_) => well = false,
+            }
         }
+    });
+    if !well {
+        return None;
     }
     let method = if request.head { Method::HEAD } else { Method::GET };
     hit.shape(&method, &asked)
@@ -378,7 +385,8 @@ fn shape(hit: &FastHit, request: &FastRequest<'_>) -> Option<Shape> {
 fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now) -> Line {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (path, query) = split(&text(request.target));
-    let agent = values(request, &USER_AGENT).next().map(text);
+    let mut agent = None;
+    request.lines.values(&USER_AGENT, |value| agent = agent.take().or_else(|| Some(text(value))));
     Line {
         started,
         request_id: new_request_id(),
