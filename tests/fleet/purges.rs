@@ -26,7 +26,7 @@ scenario! {
         let (own, late) = (quantile(&mut inside, 0.5), quantile(&mut inside, 0.99));
         eprintln!("purge until applied on three nodes: p50 {p50:?}, p99 {p99:?}; as the receipts say {own:?}, {late:?}");
         // The figure that counts is measured by bench/fleet-purge; this bound only says that nothing waits for a timer.
-        assert!(p50 < ms(150), "{p50:?}");
+        assert!(p50 < ms(200), "{p50:?}");
     }
 }
 

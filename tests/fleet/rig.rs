@@ -116,7 +116,7 @@ async fn proxy_delays_without_slowing_down() {
     }
     caller.hears(b"xxxxxxxxxx").await;
     let took = now() - begin;
-    assert!(took >= ms(150) && took < ms(600), "{took:?}");
+    assert!(took >= ms(150) && took < ms(1400), "{took:?}");
     // Healed, what was on its way comes at once.
     proxy.set(Fault::Delay(PATIENCE));
     caller.say(b"y").await;

@@ -43,17 +43,23 @@ impl Caller {
 
     /// # Errors
     /// See [`Client::send`].
-    pub async fn try_get(&self, path: &str) -> Result<Answer, String> {
-        self.client.send(self.public, "GET", path, &[("host", HOST)], "").await
+    pub async fn try_send(&self, method: &str, path: &str) -> Result<Answer, String> {
+        self.client.send(self.public, method, path, &[("host", HOST)], "").await
     }
 
-    pub fn get(&self, path: &str) -> impl Future<Output = Answer> {
-        self.send("GET", path)
+    /// # Errors
+    /// See [`Client::send`].
+    pub async fn try_get(&self, path: &str) -> Result<Answer, String> {
+        self.try_send("GET", path).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path).await
     }
 
     pub async fn send(&self, method: &str, path: &str) -> Answer {
-        let answer = self.client.send(self.public, method, path, &[("host", HOST)], "").await;
-        answer.unwrap_or_else(|e| panic!("{} of {}: {e}\n{}", path, self.name, self.log()))
+        let answer = self.try_send(method, path).await;
+        answer.unwrap_or_else(|e| panic!("{path} of {}: {e}\n{}", self.name, self.log()))
     }
 
     /// Clients of their own that ask at the same time, each on a connection of its own.

@@ -76,7 +76,8 @@ impl Load {
     ) -> Self {
         for number in 0..pages {
             let size = [0, 0, 500, 3_000, 20_000, 100_000][usize::try_from(number % 6).unwrap()];
-            origin.page(&path(number), |page| page.size = size);
+            let delay = Duration::from_millis([0, 3, 15, 60][usize::try_from(number % 4).unwrap()]);
+            origin.page(&path(number), |page| (page.size, page.delay) = (size, delay));
         }
         let target =
             |(node, caller)| Target { life: Life { node, number: 0 }, caller, down: false, shy: false };
@@ -190,6 +191,9 @@ impl Shared {
 
     /// A new version at the origin, and a purge of the old in one of the ways there are.
     async fn purge(&self, target: &Target, path: &str, random: &mut fastrand::Rng) {
+        if random.u8(0..10) == 0 {
+            return self.write(target, path).await;
+        }
         let version = self.origin.bump(path);
         let mode = ["hard", "hard", "invalidate", "soft"][random.usize(0..4)];
         let fleet = random.u8(0..4) > 0;
@@ -209,8 +213,24 @@ impl Shared {
         self.seen.purges.fetch_add(1, Ordering::Relaxed);
         self.seen.done.fetch_add(u64::from(receipt.status == 200), Ordering::Relaxed);
         match receipt.status {
-            200 | 202 => self.oracle.purged(path, version, target.life, fleet, &receipt),
+            200 | 202 => {
+                let everywhere = fleet && receipt.total == self.targets.read().unwrap().len();
+                self.oracle.purged(path, version, target.life, everywhere, &receipt);
+            }
             status => self.seen.note(format!("purge on {}: {status} {}", target.caller.name, receipt.said)),
+        }
+    }
+
+    /// A write through the proxy, which changes the page: whoever wrote reads it on the same node (RFC 9111 §4.4).
+    async fn write(&self, target: &Target, path: &str) {
+        let before = self.origin.version(path);
+        match target.caller.try_send("POST", path).await {
+            Ok(answer) if answer.status == 204 => {
+                self.oracle.written(path, before + 1, target.life, answer.began + answer.took);
+            }
+            Ok(answer) => self.seen.note(format!("write on {}: {}", target.caller.name, answer.status)),
+            Err(_) if !self.is_same(target) => {}
+            Err(error) => self.seen.note(format!("write on {}: {error}", target.caller.name)),
         }
     }
 }

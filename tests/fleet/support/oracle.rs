@@ -3,9 +3,10 @@
 //! A demand is a version that a page must have at least. It is made when a purge was answered, for requests that begin after a
 //! moment:
 //!
-//! * 200, `wait: fleet`: on every node from the moment of the answer (P4, and P2 for nodes that are not counted, because they
-//!   have been silent for longer than `max_unsynced`).
-//! * 200, `wait: node`: the purge stands in the log: on every node `max_unsynced` after the answer (P2), on this one at once (P1).
+//! * 200, `wait: fleet`, and every node is counted: on every node from the moment of the answer (P4).
+//! * 200, `wait: node`, or a node is not counted because it has been silent for longer than `max_unsynced`: the purge stands in the
+//!   log: on every node `max_unsynced` after the answer (P2; who is cut off may use what it has itself validated for that long),
+//!   on this one at once (P1).
 //! * 202: on this node at once (P1), for as long as that process lives; the others hear of it when the store is back.
 
 use super::Receipt;
@@ -43,11 +44,12 @@ impl Oracle {
         Self { max_unsynced, ..Self::default() }
     }
 
-    /// A purge of `path` was answered by this process; it was made after the origin had `version`.
-    pub fn purged(&self, path: &str, version: u64, by: Life, fleet: bool, receipt: &Receipt) {
+    /// A purge of `path` was answered by this process; it was made after the origin had `version`. `everywhere`: it waited for the
+    /// fleet, and no node was left out of its count.
+    pub fn purged(&self, path: &str, version: u64, by: Life, everywhere: bool, receipt: &Receipt) {
         self.demand(path, Demand { version, since: receipt.at, of: Some(by), deferred: false });
         match receipt.status {
-            200 if fleet => {
+            200 if everywhere => {
                 self.demand(path, Demand { version, since: receipt.at, of: None, deferred: false })
             }
             200 => {
@@ -56,6 +58,11 @@ impl Oracle {
             }
             _ => self.kept.lock().unwrap().push((path.to_owned(), version, by)),
         }
+    }
+
+    /// A write through this process was answered; the others hear of it when they do.
+    pub fn written(&self, path: &str, version: u64, by: Life, at: Duration) {
+        self.demand(path, Demand { version, since: at, of: Some(by), deferred: false });
     }
 
     fn demand(&self, path: &str, new: Demand) {
