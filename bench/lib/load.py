@@ -38,7 +38,7 @@ def run(command, cores, seconds):
         done = subprocess.run(
             list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
             stdin=subprocess.DEVNULL, timeout=seconds, preexec_fn=prepare(cores),
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{Path(command[0]).name} took longer than {seconds} s") from error
     if done.returncode:
@@ -80,7 +80,7 @@ def h2load(url, headers, cores, seconds, log):
     return {
         "requests": done, "seconds": float(seconds), "errors": errors, "p50_us": shares[49], "p99_us": shares[98],
         "body": int(body[1]) / max(done, 1) if body else 0,
-    }  # fmt: skip
+    }
 
 
 def clients(kind, port, *arguments, cores, seconds):

@@ -71,7 +71,7 @@ class Process:
             self.popen = subprocess.Popen(
                 list(map(str, command)), stdout=out, stderr=out, stdin=subprocess.DEVNULL, preexec_fn=prepare(cores),
                 start_new_session=True, env=env,
-            )  # fmt: skip
+            )
         try:
             self._until_open(port)
         except BaseException:
@@ -88,7 +88,8 @@ class Process:
         raise Failed(f"{self.name} does not listen on port {port}: {self.last_words()}")
 
     def last_words(self):
-        return " / ".join(self.log.read_text(errors="replace").splitlines()[-3:]) or "(it said nothing)"
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return " / ".join(lines[-3:]) or "(it said nothing)"
 
     def stop(self):
         """Asks it to end, then insists; children that lost their parent included."""

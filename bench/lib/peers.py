@@ -46,7 +46,7 @@ class Server:
             "origin": setting.origin, "threads": setting.threads, "memory": setting.memory,
             "cert": setting.tls / "cert.pem", "key": setting.tls / "key.pem", "pem": setting.tls / "both.pem",
             "certs": setting.tls,
-        }  # fmt: skip
+        }
         self.process = Process(self.name, self.command(setting), setting.cores, http, self.dir / "out", self.environment())
 
     @classmethod
@@ -153,7 +153,7 @@ class Nginx(Server):
             user="user root;" if os.geteuid() == 0 else "",
             files=setting.files,
             # Each open file is a descriptor; some are left for connections.
-            open=max(1000, min(setting.objects + 1000, setting.files - 9000)),
+            open=max(1000, min(setting.objects + 1000, setting.files - 5000)),
             zone=16 + setting.objects // 4000,  # "about 8,000 keys per MB", and twice that to be safe
             nopush=self.nopush,
         )
@@ -175,8 +175,10 @@ class Haproxy(Server):
         return first_line(which(cls.tool), "-v").split()[2]
 
     def command(self, setting):
-        # Two processes' worth of descriptors are ours; its cache takes 4,095 MB at most.
-        return [which(self.tool), "-db", "-f", self.render("haproxy.cfg", memory=min(setting.memory, 4095))]
+        # A connection needs two descriptors, and some a pipe; the cache takes 4,095 MB at most.
+        connections = min(4000, setting.files // 4)
+        config = self.render("haproxy.cfg", memory=min(setting.memory, 4095), connections=connections)
+        return [which(self.tool), "-db", "-f", config]
 
 
 class Varnish(Server):
@@ -207,13 +209,13 @@ class Varnish(Server):
             # Threads that come and go would take their CPU time with them.
             "thread_pools": 2, "thread_pool_min": 200, "thread_pool_max": 2000,
             "timeout_idle": 600,
-        }  # fmt: skip
+        }
         return [
             which(self.tool), "-F", "-j", "none", "-n", self.dir / "vsm", "-T", "none", "-l", "1m",
             "-a", f"127.0.0.1:{self.ports['http']}", "-f", self.render("varnish.vcl"),
             "-s", f"default=malloc,{setting.memory}M",
             *(word for name, value in parameters.items() for word in ("-p", f"{name}={value}")),
-        ]  # fmt: skip
+        ]
 
 
 class TrafficServer(Server):

@@ -168,7 +168,7 @@ def aims():
         ("streaming: MB/s / best peer", _against_best("stream", "mb_s", less=False), 1.0, False),
         ("streaming: memory growth, MiB", _alone("stream", "growth_mib"), 16, True),
         ("memory per object beyond body and header, bytes", _alone("memory", "beyond"), 300, True),
-    ]  # fmt: skip
+    ]
 
 
 def _scaling(told):

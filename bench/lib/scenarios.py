@@ -6,7 +6,7 @@ A round's figures are a dictionary; `invalid`, where it is there, says why they 
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from . import load
 from .load import AT_ONCE, BROWSER
@@ -60,29 +60,30 @@ class Bench:
         """Servers on these cores, origin and load on those; gone afterwards, whatever happens."""
         self.servers, self.load_cores = [], load_cores
         self.origin = Origin(self.work, load_cores)
-        try:
+        with ExitStack() as running:
+            running.callback(self.origin.stop)
             setting = Setting(
                 self.work, self.shm, server_cores, len(server_cores), self.origin.port, self.tls, memory, objects, self.files
             )
             for peer in peers:
                 try:
-                    self.servers.append(peer(setting))
+                    server = peer(setting)
                 except (Failed, OSError) as error:
                     if peer.name == "larder":
                         raise
                     self.absent[peer.name] = str(error)
                     self.say(f"goes on without {peer.name}: {error}")
+                    continue
+                running.callback(server.stop)
+                self.servers.append(server)
             yield
-        finally:
-            for server in [*self.servers, self.origin]:
-                server.stop()
-            self.servers = []
 
 
 class Scenario:
     """`play` does the rest; `phase` is one, all (cores) or memory."""
 
     phase = "one"
+    ROUNDS = 99  # at most
 
     def __init__(self, name, title):
         self.name, self.title = name, title
@@ -93,9 +94,6 @@ class Scenario:
 
     def measure(self, bench, server, number):
         raise NotImplementedError
-
-    def rounds(self, bench):
-        return bench.options.rounds
 
     def play(self, bench):
         """{server: {"rounds": [figures]} or {"not": why}}, in the order of the servers."""
@@ -108,7 +106,7 @@ class Scenario:
             outcome[server.name] = {"not": why} if why else {"rounds": []}
             if not why:
                 able.append(server)
-        for number in range(self.rounds(bench) if able else 0):
+        for number in range(min(self.ROUNDS, bench.options.rounds) if able else 0):
             # Whoever comes later may find a warmer or a hotter machine: take turns.
             turn = number % len(able)
             for server in able[turn:] + able[:turn]:
@@ -162,9 +160,11 @@ class Requests(Scenario):
             if status != true_status or body != true_body or fields.get("etag") != f'"{self.path}"':
                 return f"answers with status {status} and {len(body)} bytes, or others than the origin's"
         if self.status != 200:
-            status, _, body = load.ask(port, self.path, self.headers, secure)
+            status, fields, body = load.ask(port, self.path, self.headers, secure)
             if status != self.status:
                 return f"answers {status}"
+            if status == 304 and "content-length" in fields:
+                return "says in its 304 how long the body would be, and wrk waits for it"
             if status == 206 and body != true_body[1024:2048]:
                 return "answers with another range"
         if self.scheme in ("h2c", "h2"):
@@ -207,7 +207,7 @@ class Requests(Scenario):
             problems.append(f"{requests} requests, of which the origin saw {asked}")
         figures |= {
             "rate": requests / figures["seconds"], "cpu_us": cpu * 1e6 / max(requests, 1), "origin": asked,
-        }  # fmt: skip
+        }
         return figures | ({"invalid": ", ".join(problems)} if problems else {})
 
 
@@ -215,6 +215,7 @@ class Cold(Scenario):
     """All clients at once on what nobody has asked for yet."""
 
     TAKES = 1.0  # s, the origin's time
+    ROUNDS = 3
 
     def prepare(self, bench, server):
         return "has no origin" if server.name == "limit" else None
@@ -236,8 +237,7 @@ class Stale(Scenario):
     # One client that has to wait at each expiry of each object would be 1.6 % of all requests: enough to be the p99.
     OBJECTS, CLIENTS, RATE = 64, 32, 4000
 
-    def rounds(self, bench):
-        return min(2, bench.options.rounds)
+    ROUNDS = 2
 
     def prepare(self, bench, server):
         return "has no origin" if server.name == "limit" else None
@@ -246,7 +246,7 @@ class Stale(Scenario):
         said = load.clients(
             "paced", server.ports["http"], path, self.OBJECTS, self.CLIENTS, self.RATE, seconds,
             cores=bench.load_cores, seconds=seconds + 60,
-        )  # fmt: skip
+        )
         if said["errors"]:
             raise Failed(f"{said['errors']} errors ({said['error']})")
         return said
@@ -267,6 +267,8 @@ class Stale(Scenario):
 class Stream(Scenario):
     """One long body that is not stored, to one client."""
 
+    ROUNDS = 3
+
     def prepare(self, bench, server):
         return "has no origin" if server.name == "limit" else None
 
@@ -278,7 +280,7 @@ class Stream(Scenario):
             cpu = cpu_seconds(cpu, server.process.cpu())
         figures = {
             "mb_s": said["bytes"] / said["seconds"] / 1e6, "cpu_s_gib": cpu / (size / 2**30), "growth_mib": growth.most / MIB,
-        }  # fmt: skip
+        }
         return figures if said["bytes"] == size else figures | {"invalid": f"{said['bytes']} of {size} bytes"}
 
 
