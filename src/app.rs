@@ -24,11 +24,13 @@ use crate::semantics::storable::NotStored;
 use crate::settings::{
     conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings,
 };
+use crate::sockets::Sockets;
 use crate::store::Memory;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,6 +54,8 @@ pub enum StartError {
     Tls(String),
     #[error("origin {0}: {1}")]
     Origin(String, String),
+    #[error("the process before this one: {0}")]
+    HandOver(std::io::Error),
     #[error("shared: {0}")]
     Shared(String),
     #[error(
@@ -79,6 +83,8 @@ pub struct Running {
     /// Set once the public side is done; the admin listener stays until then.
     stop_admin: watch::Sender<bool>,
     listeners: JoinSet<()>,
+    sockets: Sockets,
+    admin_task: JoinSet<()>,
     background: JoinSet<()>,
     reloads: mpsc::Receiver<Asked>,
     /// What reloads don't change; see [`fixed`].
@@ -99,6 +105,14 @@ struct Current {
 /// # Errors
 /// A port that is taken, a certificate that can't be read, an origin that can't be built.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+    start_on(config, clock, Sockets::default()).await
+}
+
+/// The same on sockets that were handed over, as far as they are those that the configuration names.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Result<Running, StartError> {
     let fixed = fixed(&config);
     let Config { server, admin, origins: wanted, memory, shared, log, rules, shown, .. } = config;
     let mut background = JoinSet::new();
@@ -108,17 +122,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let metrics = metrics(&site);
     let memory = Memory::new(memory.capacity, policy(memory.policy));
     let (purges, fleet) = purges(shared.as_ref(), &server, &metrics, &clock)?;
-    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet.clone(), site);
-    background.spawn(engine.clone().sweep());
-    if let Some(fleet) = &fleet {
-        let engine = Arc::downgrade(&engine);
-        let heard = move |purge: &Arc<Purge>| {
-            if let Some(engine) = engine.upgrade() {
-                engine.heard(purge);
-            }
-        };
-        background.spawn(fleet.clone().run(Box::new(heard)));
-    }
+    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet, site);
+    run_engine(&engine, &mut background);
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
@@ -133,7 +138,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let mut listeners = JoinSet::new();
     let mut public = Vec::new();
     for wanted in &server.listen {
-        let listener = open(wanted, server.proxy_protocol, &draining, &mut background)?;
+        let listener = open(wanted, server.proxy_protocol, &draining, &mut sockets, &mut background)?;
         public.push(listener.socket.local_addr().unwrap_or(wanted.address));
         let run = listener::run(
             listener,
@@ -157,7 +162,13 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         reload,
     });
     let (stop_admin, stopped) = watch::channel(false);
-    let admin_address = start_admin(address, &admin, stopped, &mut background).await?;
+    let admin_socket = admin_socket(address, &mut sockets)?;
+    sockets.close_unused();
+    let mut admin_task = JoinSet::new();
+    let admin_address = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    if let Some(socket) = admin_socket {
+        admin_task.spawn(admin::serve::run(socket, admin::router(admin.clone()), stopped));
+    }
     Ok(Running {
         service,
         admin,
@@ -168,6 +179,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         drain,
         stop_admin,
         listeners,
+        sockets,
+        admin_task,
         background,
         reloads,
         fixed,
@@ -187,6 +200,11 @@ impl Running {
 
     pub fn engine(&self) -> &Arc<Engine> {
         &self.admin.engine
+    }
+
+    /// What connections hand their requests to.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
     }
 
     /// Puts a new configuration in force without losing a connection or an entry: rules, origins, limits, tokens.
@@ -241,14 +259,44 @@ impl Running {
     /// admin listener stays open until the end.
     pub async fn drain(mut self) {
         self.admin.draining.store(true, Ordering::Release);
+        self.sockets.close();
         self.drain.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
-        self.stop_admin.send_replace(true);
+        self.close_admin().await;
         if let Some(fleet) = &self.admin.engine.fleet {
             fleet.log.sign_off().await;
         }
         self.background.abort_all();
         while self.background.join_next().await.is_some() {}
+    }
+
+    /// The sockets that this process listens on, for the next one.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub fn sockets(&self) -> std::io::Result<Vec<OwnedFd>> {
+        self.sockets.copies()
+    }
+
+    /// Stops accepting on the admin listener, and waits until the requests that are under way there are done. A purge must not be
+    /// taken by a process that hands over: it would hold in that one alone (rulings 24).
+    pub async fn close_admin(&mut self) {
+        self.stop_admin.send_replace(true);
+        while self.admin_task.join_next().await.is_some() {}
+    }
+
+    /// The process that was to take over has failed: accepts on the admin listener again, if there is one.
+    pub fn reopen_admin(&mut self) {
+        let Some(socket) = self.admin_address.and_then(|address| self.sockets.copy(address)) else { return };
+        match listener::adopt(socket) {
+            Ok(socket) => {
+                let (stop, stopped) = watch::channel(false);
+                self.stop_admin = stop;
+                let router = admin::router(self.admin.clone());
+                self.admin_task.spawn(admin::serve::run(socket, router, stopped));
+            }
+            Err(error) => tracing::error!(%error, "the admin listener stays closed"),
+        }
     }
 
     /// Open client connections.
@@ -268,6 +316,21 @@ impl Connections for ConnTracker {
 }
 
 type Origins = [(Arc<str>, wanted::Origin)];
+
+/// What the engine does while nobody asks it for anything.
+fn run_engine(engine: &Arc<Engine>, background: &mut JoinSet<()>) {
+    background.spawn(engine.clone().sweep());
+    background.spawn(engine.clone().sweep_near());
+    if let Some(fleet) = &engine.fleet {
+        let engine = Arc::downgrade(engine);
+        let heard = move |purge: &Arc<Purge>| {
+            if let Some(engine) = engine.upgrade() {
+                engine.heard(purge);
+            }
+        };
+        background.spawn(fleet.clone().run(Box::new(heard)));
+    }
+}
 
 /// The purge log, and the fleet whose log it follows.
 fn purges(
@@ -377,6 +440,7 @@ fn open(
     wanted: &server::Listener,
     proxy_protocol: bool,
     draining: &watch::Receiver<bool>,
+    sockets: &mut Sockets,
     background: &mut JoinSet<()>,
 ) -> Result<Listener, StartError> {
     let tls = match &wanted.tls {
@@ -387,22 +451,21 @@ fn open(
             Some(reloader)
         }
     };
-    let socket = listener::bind(wanted.address, false).map_err(|e| StartError::Listen(wanted.address, e))?;
+    let failed = |e| StartError::Listen(wanted.address, e);
+    let socket = sockets.take(wanted.address, || listener::bind(wanted.address)).map_err(failed)?;
+    let socket = listener::adopt(socket).map_err(failed)?;
     let proxy_protocol = wanted.proxy_protocol.unwrap_or(proxy_protocol);
     Ok(Listener { socket, tls, proxy_protocol })
 }
 
-async fn start_admin(
+fn admin_socket(
     address: Option<SocketAddr>,
-    admin: &Arc<Admin>,
-    stopped: watch::Receiver<bool>,
-    background: &mut JoinSet<()>,
-) -> Result<Option<SocketAddr>, StartError> {
+    sockets: &mut Sockets,
+) -> Result<Option<TcpListener>, StartError> {
     let Some(address) = address else { return Ok(None) };
-    let socket = TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))?;
-    let bound = socket.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    background.spawn(admin::serve::run(socket, admin::router(admin.clone()), stopped));
-    Ok(Some(bound))
+    let failed = |e| StartError::Listen(address, e);
+    let socket = sockets.take(address, || listener::bind(address)).map_err(failed)?;
+    Ok(Some(listener::adopt(socket).map_err(failed)?))
 }
 
 fn access_log(wanted: telemetry::AccessLog) -> Result<AccessLog, StartError> {

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod demo_origin;
 mod descriptors;
+mod handover;
 mod purge;
 mod schema;
 mod serve;

@@ -81,7 +81,7 @@ impl Engine {
             return dialects::refusal(Dialect::Varnish, StatusCode::INTERNAL_SERVER_ERROR, reason).into();
         };
         match called {
-            Err(refused) => refused,
+            Err(refused) => *refused,
             Ok((purged, shape)) => {
                 // No dialect can ask for more than this node; in a fleet that the purge stands in the log is the least.
                 let reach = self.reached(purged.applied.at, false).await;
@@ -93,16 +93,16 @@ impl Engine {
         }
     }
 
-    fn purge_called(&self, call: &PurgeCall) -> Result<(Purged, AnswerShape), Called> {
+    fn purge_called(&self, call: &PurgeCall) -> Result<(Purged, AnswerShape), Box<Called>> {
         match self.read(call) {
             Ok(Parsed::Purge(purge, shape)) => {
                 Ok((self.purge(Purge { who: call.who.clone(), ..purge }), shape))
             }
             Ok(Parsed::Refresh | Parsed::NotAPurge) => {
                 let why = "this is no purge call";
-                Err(dialects::refusal(Dialect::Varnish, StatusCode::NOT_FOUND, why).into())
+                Err(Box::new(dialects::refusal(Dialect::Varnish, StatusCode::NOT_FOUND, why).into()))
             }
-            Err(bad) => Err(bad.answer().into()),
+            Err(bad) => Err(Box::new(bad.answer().into())),
         }
     }
 

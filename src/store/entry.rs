@@ -39,8 +39,7 @@ pub struct Meta {
     pub control: HeaderMap,
     /// When the response (or the 304 that last confirmed it) arrived.
     pub arrived: Mono,
-    /// When the request left that brought or last confirmed it, if this node sent it; zero for what came from the shared
-    /// tier. While a node is not known to have heard of every purge, it is what the age of an entry is counted from.
+    /// When the request left that brought or last confirmed it, if this node sent it, else [`crate::purge::sync::NEVER`]. While a node is not known to have heard of every purge, it is what the age of an entry is counted from.
     pub began: Mono,
     pub received: Wall,
     /// Its `Date`, or when it was received: the most recent of several matching entries is used (RFC 9111 §4).
@@ -105,8 +104,8 @@ pub struct Entry {
     /// Length of the body in bytes.
     pub length: u64,
     pub trailers: Option<HeaderMap>,
-    /// HTTP/1.1 status line and fields, ready to send but for `Age`, `Cache-Status` and the last empty line;
-    /// and the configuration it was made under.
+    /// HTTP/1.1 status line and fields, ready to send but for the seconds that it stays fresh, with which it ends, `Age` and
+    /// the last empty line; and the configuration it was made under.
     pub head: PreparedHead,
     pub check: Check,
     /// A background refresh is under way.
@@ -119,8 +118,19 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct PreparedHead {
     pub bytes: Bytes,
+    /// Where it can be cut for a 206 or a 304; `None` where it can't.
+    pub parts: Option<HeadParts>,
     /// Configuration generation; any other makes the head unusable.
     pub generation: u64,
+}
+
+/// Places in [`PreparedHead::bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadParts {
+    /// After the status line and `Content-Length`.
+    pub after_length: u32,
+    /// After the fields that describe the content: what follows is in a 304 too.
+    pub after_content: u32,
 }
 
 impl Entry {

@@ -7,7 +7,7 @@ use super::peer::Peer;
 use super::{Links, Role, cluster};
 use crate::fleet::settings::Address;
 use crate::time::Mono;
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::error::Elapsed;
@@ -105,9 +105,12 @@ impl Links {
             Ok(Err(fault)) => Err(fault.why),
             Err(_) => {
                 at.judge(Verdict::Fails, self.clock.now().mono, "no answer in time");
-                if at.connection.as_ref().is_some_and(|connection| connection.ran_out()) {
-                    at.forget_connection();
-                    self.finder.suspect();
+                match &at.connection {
+                    Some(connection) if !connection.ran_out() => {}
+                    _ => {
+                        at.forget_connection();
+                        self.finder.suspect();
+                    }
                 }
                 Err(CallError::Timeout)
             }
@@ -146,7 +149,8 @@ impl Links {
         work: &mut Work<'_>,
     ) -> Result<Step, Fault> {
         let peer = self.peer(role, to);
-        at.permit = Some(peer.breaker.enter(self.clock.now().mono)?);
+        let permit = peer.breaker.enter(self.clock.now().mono);
+        at.permit = Some(permit.inspect_err(|_| self.finder.doubt())?);
         at.peer = Some(Arc::clone(&peer));
         let answer = match peer.connection(&self.linker).await {
             Ok(connection) => {
@@ -193,37 +197,28 @@ fn verdict(role: Role, why: CallError) -> Verdict {
 }
 
 impl Work<'_> {
-    /// What to send; `None` = the commands as they are. After `ASK` every command must be announced (a transaction once).
+    /// What to send; `None` = the commands as they are. After `ASK` each command must be announced, a transaction once: within
+    /// `MULTI` … `EXEC` the announcement holds.
     fn to_send(&self, ask: bool) -> Option<Pipeline> {
         if !ask && self.left.is_none() {
             return None;
         }
         let mut some = redis::pipe();
-        let atomic = self.commands.is_transaction();
-        let mut add = |command: &Cmd| {
-            if ask && !atomic {
-                some.cmd("ASKING");
-            }
-            some.add_command(command.clone());
-        };
-        if ask && atomic {
-            // Within MULTI … EXEC the announcement holds to the end; so these three are written out.
-            some.cmd("ASKING");
-            some.cmd("MULTI");
-            self.commands.cmd_iter().for_each(|command| {
+        if self.commands.is_transaction() {
+            some.cmd("ASKING").cmd("MULTI");
+            for command in self.commands.cmd_iter() {
                 some.add_command(command.clone());
-            });
+            }
             some.cmd("EXEC");
             return Some(some);
         }
-        let left = self.left.as_deref();
         for (place, command) in self.commands.cmd_iter().enumerate() {
-            if left.is_none_or(|left| left.contains(&place)) {
-                add(command);
+            if self.left.as_ref().is_none_or(|left| left.contains(&place)) {
+                if ask {
+                    some.cmd("ASKING");
+                }
+                some.add_command(command.clone());
             }
-        }
-        if atomic {
-            some.atomic();
         }
         Some(some)
     }
@@ -231,20 +226,32 @@ impl Work<'_> {
     /// Takes in the replies, and says what is to be done next.
     fn take(&mut self, replies: Vec<Value>, ask: bool) -> Result<Step, Fault> {
         if self.commands.is_transaction() {
-            return self.take_transaction(replies, ask);
+            return self.take_transaction(replies);
         }
-        let mut step = Step::Done;
-        let sent = self.left.take().unwrap_or_else(|| (0..self.commands.len()).collect());
-        let replies = replies.into_iter().skip(usize::from(ask)).step_by(if ask { 2 } else { 1 });
-        self.values.resize(self.commands.len(), Value::Nil);
-        let mut left = Vec::new();
-        for (place, reply) in sent.into_iter().zip(replies) {
-            match reading(&reply)? {
-                Step::Done => {
-                    if let Some(value) = self.values.get_mut(place) {
+        match self.left.take() {
+            None => {
+                self.values = replies;
+                self.sort_out(0..self.commands.len())
+            }
+            Some(sent) => {
+                let replies = replies.into_iter().skip(usize::from(ask)).step_by(if ask { 2 } else { 1 });
+                for (place, reply) in sent.iter().zip(replies) {
+                    if let Some(value) = self.values.get_mut(*place) {
                         *value = reply;
                     }
                 }
+                self.sort_out(sent)
+            }
+        }
+    }
+
+    /// Which of the commands just sent have no answer yet. They share a slot, so they go the same way.
+    fn sort_out(&mut self, sent: impl IntoIterator<Item = usize>) -> Result<Step, Fault> {
+        let mut step = Step::Done;
+        let mut left = Vec::new();
+        for place in sent {
+            match self.values.get(place).map_or(Ok(Step::Done), reading)? {
+                Step::Done => {}
                 other => {
                     left.push(place);
                     step = other;
@@ -256,7 +263,7 @@ impl Work<'_> {
     }
 
     /// `MULTI` … `EXEC`: the replies are in that of `EXEC`, and one command that is redirected redirects all.
-    fn take_transaction(&mut self, mut replies: Vec<Value>, _ask: bool) -> Result<Step, Fault> {
+    fn take_transaction(&mut self, mut replies: Vec<Value>) -> Result<Step, Fault> {
         for reply in &replies {
             match reading(reply)? {
                 Step::Done => {}

@@ -6,6 +6,7 @@
 
 use super::dial::Dial;
 use super::error::{self, CallError, Fault, Meaning};
+use super::meter::{Meter, Metered};
 use crate::clock::Clock;
 use crate::fleet::settings::{Address, Auth};
 use crate::time::Mono;
@@ -37,6 +38,8 @@ pub(super) struct Linker {
     pub db: i64,
     /// Ask a new connection whether it leads to a master.
     pub check_master: bool,
+    /// Bytes that may come between two answers.
+    pub most_bytes: u64,
     pub clock: Clock,
 }
 
@@ -57,6 +60,8 @@ impl Linker {
             .dial(address)
             .await
             .map_err(|e| Fault::new(CallError::Connect, format_args!("{address}: {e}")))?;
+        let meter = Meter::new(self.most_bytes);
+        let stream = Metered::new(stream, Arc::clone(&meter));
         let mut info = RedisConnectionInfo::default().set_db(db).set_skip_set_lib_name();
         if let Some(username) = &auth.username {
             info = info.set_username(username);
@@ -75,6 +80,7 @@ impl Linker {
         Ok(Connection {
             multiplexed,
             driver: tokio::spawn(driver),
+            meter,
             clock: self.clock.clone(),
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -88,6 +94,7 @@ impl Linker {
 pub(super) struct Connection {
     multiplexed: MultiplexedConnection,
     driver: JoinHandle<()>,
+    meter: Arc<Meter>,
     clock: Clock,
     /// Number of the last call that was sent, and of the last whose answer came.
     sent: AtomicU64,
@@ -112,6 +119,7 @@ impl Connection {
         let replies = commands.len() + if commands.is_transaction() { 2 } else { 0 };
         let answer = self.multiplexed.clone().send_packed_commands(commands, 0, replies).await;
         let values = answer.map_err(|e| Fault::new(CallError::Broken, e))?;
+        self.meter.reset();
         self.answered.fetch_max(number, Ordering::AcqRel);
         self.moved_at.store(self.clock.now().mono.0, Ordering::Release);
         self.ran_out.store(0, Ordering::Release);

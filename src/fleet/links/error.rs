@@ -2,8 +2,11 @@
 
 use crate::fleet::settings::Address;
 use redis::{ErrorKind, RedisError, ServerError};
+use std::borrow::Cow;
 use std::fmt::Display;
-use std::sync::Arc;
+
+/// Characters of a reason that are kept: part of it is what the other side wrote.
+const DETAIL: usize = 200;
 
 /// Why a call brought nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -53,19 +56,20 @@ impl CallError {
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub why: CallError,
-    pub detail: Arc<str>,
+    pub detail: Cow<'static, str>,
     /// It says something about the store; false for limits of our own, which no breaker should count.
     pub counts: bool,
 }
 
 impl Fault {
     pub fn new(why: CallError, detail: impl Display) -> Self {
-        Self { why, detail: detail.to_string().into(), counts: true }
+        let detail: String = detail.to_string().chars().filter(|c| !c.is_control()).take(DETAIL).collect();
+        Self { why, detail: detail.into(), counts: true }
     }
 
     /// One of our own limits was reached.
-    pub fn own(why: CallError, detail: &str) -> Self {
-        Self { why, detail: detail.into(), counts: false }
+    pub const fn own(why: CallError, detail: &'static str) -> Self {
+        Self { why, detail: Cow::Borrowed(detail), counts: false }
     }
 
     /// What the client crate says while a connection is being set up.
@@ -108,6 +112,11 @@ pub(super) fn meaning(error: &ServerError) -> Meaning {
         }
         // The server wants a password that we don't have, or has forgotten that we gave it.
         "NOAUTH" | "WRONGPASS" => Meaning::Fault(CallError::Connect),
+        // It says this unasked and hangs up; whichever call comes first gets it for an answer.
+        "DENIED" => Meaning::Fault(CallError::Connect),
+        "ERR" if error.details().is_some_and(|text| text.starts_with("max number of clients")) => {
+            Meaning::Fault(CallError::Connect)
+        }
         _ => Meaning::Plain,
     }
 }
@@ -121,8 +130,6 @@ fn redirect(details: &str) -> Option<Address> {
 
 /// For the log: the reply's code and text.
 pub(super) fn text(error: &ServerError) -> String {
-    match error.details() {
-        Some(details) => format!("-{} {details}", error.code()),
-        None => format!("-{}", error.code()),
-    }
+    let details = error.details().unwrap_or_default();
+    format!("-{} {details}", error.code()).chars().filter(|c| !c.is_control()).take(DETAIL).collect()
 }

@@ -12,6 +12,7 @@ mod cluster;
 mod connection;
 mod dial;
 mod error;
+mod meter;
 mod peer;
 mod sentinel;
 mod single;
@@ -34,6 +35,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use topology::{Finder, Map};
 
+/// Bytes of a call's replies, beside two of the largest bodies.
+const REPLIES: u64 = 64 * 1024 * 1024;
 /// Between two lines about refusals.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -117,6 +120,7 @@ impl Links {
             auth: settings.auth.clone(),
             db: if matches!(settings.topology, Topology::Cluster(_)) { 0 } else { settings.db },
             check_master: matches!(settings.topology, Topology::Sentinel { .. }),
+            most_bytes: settings.max_object.saturating_mul(2).saturating_add(REPLIES),
             clock: clock.clone(),
         });
         Arc::new(Self {
@@ -135,7 +139,9 @@ impl Links {
     /// an error reply to one of several commands is a [`redis::Value::ServerError`] in its place, unless it concerns the connection or the
     /// whole store ([`CallError::NotNow`], [`CallError::Full`]) or redirects (followed, at most three times, within `patience`:
     /// only the commands that were redirected are sent again). A command that stands alone is [`CallError::Refused`] with its error.
-    /// A pipeline that is `atomic` returns what `EXEC` returns.
+    /// A pipeline that is `atomic` returns what `EXEC` returns. Whoever drops the future drops the answer, not the command: a
+    /// blocking one keeps its connection busy to the end. `WAIT` speaks of the writes of its own connection, which may be a new one by
+    /// the next call: it belongs into the pipeline of the write.
     ///
     /// # Errors
     /// See [`CallError`]. After [`CallError::Timeout`] and [`CallError::Broken`] nobody knows whether the commands were carried out.
@@ -271,3 +277,6 @@ impl Links {
 pub struct Script {
     pub text: &'static str,
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use super::Role;
 use super::breaker::Breaker;
 use super::connection::{Connection, Linker};
-use super::error::Fault;
+use super::error::{CallError, Fault};
 use super::single::Single;
 use crate::fleet::settings::{self, Address};
 use std::sync::Arc;
@@ -26,29 +26,34 @@ impl Peer {
         Self { address, breaker, places }
     }
 
-    /// A connection that is up: the least busy, a new one only where the others are busy. Takes as long as connecting:
-    /// bound it.
+    /// The least busy of the connections that are up, or the one that is being made. Takes as long as connecting: bound it.
     pub async fn connection(&self, linker: &Arc<Linker>) -> Result<Arc<Connection>, Fault> {
-        let mut best: Option<(u64, &Arc<Single<Arc<Connection>>>)> = None;
+        let make = || {
+            let (linker, address) = (Arc::clone(linker), self.address.clone());
+            async move { linker.connect(&address).await }
+        };
+        let mut best: Option<Arc<Connection>> = None;
+        let mut empty = None;
         for place in &self.places {
             place.forget(|connection| !connection.is_usable());
-            // Opening one costs as much as standing behind a call.
-            let load = place.value().map_or(1, |connection| connection.outstanding());
-            if best.is_none_or(|(least, _)| load < least) {
-                best = Some((load, place));
+            match place.value() {
+                None => empty = empty.or(Some(place)),
+                Some(up) if best.as_ref().is_none_or(|best| up.outstanding() < best.outstanding()) => {
+                    best = Some(up);
+                }
+                Some(_) => {}
             }
         }
-        let Some((_, place)) = best else {
-            return Err(Fault::own(super::CallError::Connect, "no place for a connection"));
-        };
-        let got = place
-            .get(|| {
-                let (linker, address) = (Arc::clone(linker), self.address.clone());
-                async move { linker.connect(&address).await }
-            })
-            .await;
-        // A second connection that isn't granted is no reason to fail while there is a first.
-        got.or_else(|fault| self.up().next().ok_or(fault))
+        match (best, empty) {
+            (Some(best), Some(place)) if best.outstanding() > 0 => {
+                // All are busy: another one for those who come later. Nobody waits for it while there is one.
+                place.renew(make);
+                Ok(best)
+            }
+            (Some(best), _) => Ok(best),
+            (None, Some(place)) => place.get(make).await,
+            (None, None) => Err(Fault::own(CallError::Connect, "no place for a connection")),
+        }
     }
 
     /// This connection is not to be used again. Calls that still wait on it may get their answers.

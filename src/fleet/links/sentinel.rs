@@ -6,12 +6,19 @@ use super::topology::{Map, ask};
 use crate::fleet::settings::{Address, Auth};
 use redis::Value;
 
-pub(super) async fn find(linker: &Linker, sentinels: &[Address], name: &str) -> Result<Map, Fault> {
+/// `trusted`: the master as it is known and works; named again, it isn't asked.
+pub(super) async fn find(
+    linker: &Linker,
+    sentinels: &[Address],
+    name: &str,
+    trusted: Option<&Address>,
+) -> Result<Map, Fault> {
     let mut last = Fault::new(CallError::Connect, "no sentinel is known");
     let first = fastrand::usize(..sentinels.len().max(1));
     let (before, after) = sentinels.split_at(first.min(sentinels.len()));
     for sentinel in after.iter().chain(before) {
         match master(linker, sentinel, name).await {
+            Ok(address) if Some(&address) == trusted => return Ok(Map::of_one(address)),
             Ok(address) => match agrees(linker, &address).await {
                 Ok(()) => return Ok(Map::of_one(address)),
                 Err(fault) => last = fault,

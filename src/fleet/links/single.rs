@@ -55,6 +55,7 @@ impl<T: Clone + Send + Sync + 'static> Single<T> {
     }
 
     /// What is there, or what comes of the attempt that is under way or begins now. Takes as long as an attempt: bound it.
+    /// `make` is called under the lock: what it needs of this value, its future must look up.
     pub async fn get<F>(self: &Arc<Self>, make: impl FnOnce() -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>> + Send + 'static,

@@ -20,12 +20,19 @@ use std::time::Duration;
 pub(super) const SLOTS: u16 = 16384;
 /// A slot that nobody has.
 const NOBODY: u16 = u16::MAX;
+/// A cluster is said to have no more than this; what redirections add in between is bounded by it.
+const MOST_MASTERS: usize = 1000;
 /// One question to one sentinel or node.
 pub(super) const QUESTION: Duration = Duration::from_millis(700);
 /// Not more often than this, whatever happens.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// Ask again although nothing happened.
-const ROUTINE: Duration = Duration::from_secs(10);
+/// While calls are refused without trying.
+const DOUBT: Duration = Duration::from_secs(1);
+/// Ask a cluster again although nothing happened: its nodes say themselves when a slot isn't theirs any more.
+const CLUSTER_ROUTINE: Duration = Duration::from_secs(10);
+/// Ask a sentinel again although nothing happened: after a failover the old master goes on as one for some eight seconds, if it
+/// lives, and what is written to it is lost.
+const SENTINEL_ROUTINE: Duration = Duration::from_secs(1);
 
 /// Who has what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +73,7 @@ impl Map {
         let mut map = self.clone();
         let index = match map.masters.iter().position(|known| known == master) {
             Some(index) => u16::try_from(index).unwrap_or(NOBODY),
+            None if map.masters.len() >= MOST_MASTERS => return map,
             None => map.add(master.clone()),
         };
         if let Some(place) = map.slots.get_mut(usize::from(slot)) {
@@ -110,11 +118,15 @@ impl Finder {
     /// What is known, or what comes of asking. Takes as long as an attempt: bound it.
     pub async fn map(&self) -> Result<Arc<Map>, Fault> {
         if let Some(map) = self.map.value() {
-            self.ask_again_after(ROUTINE);
+            match &self.topology {
+                Topology::Standalone(_) => {}
+                Topology::Sentinel { .. } => self.ask_again_after(SENTINEL_ROUTINE, false),
+                Topology::Cluster(_) => self.ask_again_after(CLUSTER_ROUTINE, false),
+            }
             return Ok(map);
         }
         self.asked.store(self.linker.clock.now().mono.0, Ordering::Release);
-        self.map.get(|| self.question()).await
+        self.map.get(|| self.question(true)).await
     }
 
     /// A cluster said where this slot is now.
@@ -124,15 +136,20 @@ impl Finder {
         {
             self.map.set(Arc::new(map.with(slot, to)));
         }
-        self.ask_again_after(SHORTEST);
+        self.ask_again_after(SHORTEST, true);
     }
 
     /// Something speaks against what is known.
     pub fn suspect(&self) {
-        self.ask_again_after(SHORTEST);
+        self.ask_again_after(SHORTEST, true);
     }
 
-    fn ask_again_after(&self, age: Duration) {
+    /// A master is left alone because it failed: is it one still?
+    pub fn doubt(&self) {
+        self.ask_again_after(DOUBT, true);
+    }
+
+    fn ask_again_after(&self, age: Duration, suspicious: bool) {
         if matches!(self.topology, Topology::Standalone(_)) {
             return;
         }
@@ -140,26 +157,36 @@ impl Finder {
         let asked = self.asked.load(Ordering::Acquire);
         let due = now.since(Mono(asked)) >= age;
         if due && self.asked.compare_exchange(asked, now.0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.map.renew(|| self.question());
+            self.map.renew(|| self.question(suspicious));
         }
     }
 
-    fn question(&self) -> impl Future<Output = Result<Arc<Map>, Fault>> + Send + 'static {
+    /// `suspicious`: a master that is named again must show that it is one.
+    fn question(&self, suspicious: bool) -> impl Future<Output = Result<Arc<Map>, Fault>> + Send + 'static {
         let (topology, linker) = (self.topology.clone(), Arc::clone(&self.linker));
-        let known = self.map.value();
+        let map = Arc::clone(&self.map);
         async move {
+            let known = map.value();
+            let known = known.as_deref().map_or(&[][..], Map::masters);
             match topology {
                 Topology::Standalone(address) => Ok(Arc::new(Map::of_one(address))),
                 Topology::Sentinel { sentinels, master } => {
-                    sentinel::find(&linker, &sentinels, &master).await.map(Arc::new)
+                    let trusted = if suspicious { None } else { known.first() };
+                    found(sentinel::find(&linker, &sentinels, &master, trusted).await)
                 }
-                Topology::Cluster(seeds) => {
-                    let known = known.as_deref().map_or(&[][..], Map::masters);
-                    cluster::find(&linker, known, &seeds).await.map(Arc::new)
-                }
+                Topology::Cluster(seeds) => found(cluster::find(&linker, known, &seeds).await),
             }
         }
     }
+}
+
+/// For callers it is all the same how those failed that could have told.
+fn found(map: Result<Map, Fault>) -> Result<Arc<Map>, Fault> {
+    let connect = |fault: Fault| match fault.why {
+        CallError::NotNow => fault,
+        _ => Fault { why: CallError::Connect, ..fault },
+    };
+    map.map(Arc::new).map_err(connect)
 }
 
 /// Asks one server one thing, on a connection for that alone.

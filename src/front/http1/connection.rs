@@ -14,9 +14,9 @@ use super::slow::{self, After, Plan, Shared};
 use super::target::Form;
 use super::timer::Wait;
 use super::wire::Wire;
-use crate::body::Chunks;
 use crate::front::handler::{Conn, FastRequest, Handler, Limits};
 use crate::front::known::Known;
+use crate::front::listener::LAST_CALL;
 use crate::front::refusal::Refusal;
 use bytes::{Buf, Bytes};
 use std::io;
@@ -35,8 +35,8 @@ const KEEP: usize = 4096;
 /// Serves HTTP/1 on `io` until it ends. `already_read`: bytes that somebody had to look at first. Never fails:
 /// whatever goes wrong ends the connection. Must run within a tokio runtime with time.
 ///
-/// When `drain` becomes true, the connection is closed as soon as it is idle, and an answer that has not begun
-/// says `Connection: close`.
+/// When `drain` becomes true, a connection that is idle is closed after a last call (a request may be on its way, and
+/// one that is met by a close is a failure for its client), and an answer that has not begun says `Connection: close`.
 pub async fn serve<IO, H>(
     io: IO,
     already_read: Bytes,
@@ -54,6 +54,7 @@ pub async fn serve<IO, H>(
         wire,
         shared: Shared { conn, handler, limits },
         drain: Drain::new(drain),
+        last_call: false,
         answer: Vec::new(),
         seen: 0,
         skipped_line: false,
@@ -67,6 +68,8 @@ struct Connection<IO, H> {
     wire: Wire<IO>,
     shared: Shared<H>,
     drain: Drain,
+    /// This process is going away, and what may be on its way from the client has [`LAST_CALL`] to arrive.
+    last_call: bool,
     /// The head of a fast answer. Kept for its allocation.
     answer: Vec<u8>,
     /// Bytes of an incomplete head that have been looked at.
@@ -85,7 +88,6 @@ enum Step<R> {
     Read,
     /// A fast answer, whose head is in `answer`.
     Answer {
-        body: Option<Chunks>,
         record: R,
         close: bool,
     },
@@ -115,7 +117,7 @@ where
                     Came::Nothing => After::Close,
                     Came::TooLate => After::Refuse(Refusal::HeaderTimeout),
                 },
-                Step::Answer { body, record, close } => self.answer(body, record, close).await,
+                Step::Answer { record, close } => self.answer(record, close).await,
                 // Boxed, like all that is not the hit path: an idle connection's task stays small.
                 Step::Slow(mut plan) => {
                     // For the log, should the rest of the message be refused: the head is used up by then.
@@ -137,8 +139,9 @@ where
                 Step::Refuse(refusal) => After::Refuse(refusal),
             };
             match after {
-                After::Next if !self.drain.is_on() => self.next_message(),
-                After::Next | After::Close => return Box::pin(self.wire.linger()).await,
+                // Also when draining: an answer that began before does not say that it is the last.
+                After::Next => self.next_message(),
+                After::Close => return Box::pin(self.wire.linger()).await,
                 After::Refuse(refusal) => {
                     let known = Known::from_http1(&self.wire.buf);
                     return Box::pin(self.refuse(refusal, known)).await;
@@ -222,23 +225,24 @@ where
             }
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Came::Nothing),
             Poll::Pending => {
-                if between && self.drain.poll(cx).is_ready() {
-                    return Poll::Ready(Came::Nothing);
+                if between && self.drain.poll(cx).is_ready() && !std::mem::replace(&mut self.last_call, true)
+                {
+                    self.wire.timer.clear(Wait::Read);
                 }
                 let limits = &self.shared.limits;
                 let idle = between && self.served;
                 let patience = if idle { limits.idle_timeout } else { limits.header_read_timeout };
+                let patience = if between && self.last_call { LAST_CALL.min(patience) } else { patience };
                 let over = if between { Came::Nothing } else { Came::TooLate };
                 self.wire.timer.poll(cx, Wait::Read, patience).map(|()| over)
             }
         }
     }
 
-    async fn answer(&mut self, body: Option<Chunks>, record: H::Record, close: bool) -> After {
+    async fn answer(&mut self, record: H::Record, close: bool) -> After {
         let Shared { conn, handler, .. } = &self.shared;
         let receipt = fast::Receipt::new(&**handler, conn, record);
-        let body = body.unwrap_or_else(|| Chunks::new(Arc::default()));
-        let sent = fast::send(&mut self.wire, &self.answer, body, receipt).await;
+        let sent = fast::send(&mut self.wire, &self.answer, receipt).await;
         if self.answer.capacity() > KEEP {
             self.answer = Vec::new();
         }
@@ -285,14 +289,15 @@ fn fast_answer<H: Handler>(
         target: head.target.as_bytes(),
         host: head.fields.host?,
         headers: head.headers,
+        conditional: head.fields.conditional,
     };
-    let answer = shared.handler.fast(&request, &shared.conn, out)?;
+    let record = shared.handler.fast(&request, &shared.conn, out)?;
     let close = head.fields.close || draining;
     if close && out.ends_with(b"\r\n\r\n") {
         out.truncate(out.len() - 2);
         out.extend_from_slice(b"connection: close\r\n\r\n");
     }
-    Some(Step::Answer { body: (!is_head).then_some(answer.body), record: answer.record, close })
+    Some(Step::Answer { record, close })
 }
 
 /// The way of a request that the fast lane does not take. `bytes`: those that the head was read from.

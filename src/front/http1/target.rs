@@ -98,20 +98,37 @@ pub(super) fn is_host(authority: &[u8]) -> bool {
     is_name(name) && is_port(port)
 }
 
-fn is_name(name: &[u8]) -> bool {
-    let mut previous = b'.';
-    for &byte in name {
-        let fits = match byte {
-            b'.' => previous != b'.',
-            b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => true,
-            _ => false,
+/// What a byte is in a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InName {
+    No,
+    Label,
+    Dot,
+}
+const NAME_BYTES: [InName; 256] = {
+    let mut table = [InName::No; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = match i as u8 {
+            b'.' => InName::Dot,
+            b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => InName::Label,
+            _ => InName::No,
         };
-        if !fits {
+        i += 1;
+    }
+    table
+};
+
+fn is_name(name: &[u8]) -> bool {
+    let mut previous = InName::Dot;
+    for &byte in name {
+        let this = NAME_BYTES.get(usize::from(byte)).copied().unwrap_or(InName::No);
+        if this == InName::No || (this == InName::Dot && previous == InName::Dot) {
             return false;
         }
-        previous = byte;
+        previous = this;
     }
-    previous != b'.' && name.len() <= NAME_MAX
+    previous != InName::Dot && name.len() <= NAME_MAX
 }
 
 /// Nothing, a colon alone (RFC 3986 §3.2.3: an empty port), or a colon and a number from 1 to 65535.

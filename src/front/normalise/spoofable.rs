@@ -89,12 +89,13 @@ const LONGEST: usize = 32;
 /// the usual ones: asked for every field of every hit.
 pub fn is_settled_here(name: &str) -> bool {
     let bytes = name.as_bytes();
+    // None of them, nor what they are imitated by, begins with another letter: most of what browsers send is let through
+    // by this one comparison.
+    if !bytes.first().is_some_and(|b| matches!(b | 0x20, b'x' | b'h' | b'p' | b'f' | b'c' | b't' | b'm')) {
+        return false;
+    }
     if bytes.contains(&b'_') {
         return true; // rare, and one by one not worth a look
-    }
-    // None of them begins with another letter: what browsers send is let through by this one comparison.
-    if !bytes.first().is_some_and(|b| matches!(b | 0x20, b'x' | b'h' | b'p' | b'f' | b'c' | b't')) {
-        return false;
     }
     if bytes.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-")) {
         return true;
