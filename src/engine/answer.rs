@@ -14,6 +14,7 @@ use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
 use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
+use crate::engine::rate;
 use crate::engine::request::{Asked, Incoming, Raw, body_digest, keyed_body, path_and_query};
 use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::serve::status_failure;
@@ -43,6 +44,8 @@ pub enum Failure {
     Origin(OriginError),
     /// The client's body could not be read to its end.
     RequestBody,
+    /// More requests than a rule's `rate` allows; the next is admitted after that time.
+    TooManyRequests(Duration),
     Internal,
 }
 
@@ -80,8 +83,15 @@ impl Engine {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, mut incoming: Incoming) -> Answered {
         let site = self.site_owned();
+        let wrote_lately = self.wrote_lately(&site, &mut incoming);
         let resolved = site.rules.resolve(&incoming.facts());
         let policy = resolved.policy.clone();
+        if let Some(limit) = &policy.rate
+            && let Err(wait) = self.rates.admit(&policy.rated_by, limit, incoming.client, self.now().mono)
+        {
+            let outcome = Outcome::new(Kind::Error, rate::REASON, &policy.rule);
+            return (Err(Failure::TooManyRequests(wait)), outcome);
+        }
         if let Some(respond) = &policy.respond {
             let response = responded(respond, &resolved, &incoming.facts());
             return (Ok(response), Outcome::new(Kind::Pass, "respond", &policy.rule));
@@ -90,7 +100,7 @@ impl Engine {
             Ok(keyed) => keyed,
             Err(failure) => return (Err(failure), Outcome::new(Kind::Error, "request-body", &policy.rule)),
         };
-        let Entrance { why, query, base } = self.enter(&incoming, &resolved, keyed.is_some());
+        let Entrance { why, query, base } = self.enter(&incoming, &resolved, keyed.is_some(), wrote_lately);
         let (why, base) = match (why, base) {
             (None, Some(base)) => {
                 let ask = Ask::new(self.clone(), site, resolved, incoming, query, base, keyed);
@@ -195,7 +205,7 @@ impl Ask {
     }
 
     /// What the store has for this request, with the purge log's word on it.
-    fn look_up(&self, now: Now) -> Held {
+    pub(super) fn look_up(&self, now: Now) -> Held {
         self.held(now, |entry| self.seen(entry, now))
     }
 

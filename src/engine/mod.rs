@@ -1,6 +1,7 @@
 //! One request from normal form to response: key, policy, plan, fetch, delivery. The decisions are in
 //! [`plan`] and in `semantics`; the rest carries them out.
 
+mod after_write;
 pub mod answer;
 pub mod deliver;
 pub mod draft;
@@ -20,9 +21,11 @@ pub mod policy;
 pub mod popular;
 pub mod purge;
 pub mod purge_call;
+pub mod rate;
 mod refresh;
 pub mod request;
 pub mod rules;
+pub mod ryw;
 mod serve;
 mod sink;
 pub mod site;

@@ -3,13 +3,14 @@
 //! (RFC 9111 §4.3.5) happens here too; what a write does to it is in `write`.
 
 use crate::body::{InBody, OutBody};
+use crate::engine::after_write;
 use crate::engine::answer::{Answered, Ask, Failure};
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{self, Asked, Base};
 use crate::engine::fetch::{content_type, origin_request};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::PassWhy;
-use crate::engine::policy::Policy;
+use crate::engine::policy::{AfterWrite, Policy};
 use crate::engine::request::{self, Incoming, is_keyed_by_body};
 use crate::engine::rules::Resolved;
 use crate::engine::site::{self, Engine, Site};
@@ -19,11 +20,11 @@ use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Born;
 use crate::semantics::cache_status::Member;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::validate;
+use crate::semantics::{invalidate, validate};
 use crate::store::entry::Meta;
 use crate::time::Now;
 use bytes::Bytes;
-use http::header::{CONNECTION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, UPGRADE};
+use http::header::{CONNECTION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -84,10 +85,13 @@ pub(super) async fn pass(
     };
     let mut outcome = Outcome::new(Kind::Pass, why.as_str(), &policy.rule);
     outcome.origin_time = Some(answer.first_byte);
-    let response = match kept {
+    let mut response = match kept {
         Some(kept) => kept.relay(&client, answer.response, &member, now),
         None => relay(&client, answer.response, &engine.metrics, &member, now),
     };
+    // For this client only: what may have been kept for others was settled before.
+    let told = engine.has_written(site, &policy, &incoming, status).filter(|_| unsafe_);
+    response.headers_mut().extend(told.map(|cookie| (SET_COOKIE, cookie)));
     (Ok(response), outcome)
 }
 
@@ -133,7 +137,12 @@ impl Exchange {
             sent,
             now,
         };
-        let kept = write.take_effect(&headers, &answer, is_keyed_by_body(&incoming.method, &policy));
+        let is_read = is_keyed_by_body(&incoming.method, &policy);
+        let kept = write.take_effect(&headers, &answer, is_read);
+        let wrote = !is_read && invalidate::is_write(&incoming.method, answer.response.status());
+        if wrote && policy.after_write == AfterWrite::Refresh && kept.is_none() {
+            after_write::refresh(&engine, &site, &incoming);
+        }
         (incoming, Ok((answer, kept, now)))
     }
 }

@@ -9,7 +9,9 @@ use crate::engine::flight::{Flights, Newest};
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
 use crate::engine::popular::Popular;
+use crate::engine::rate::Rates;
 use crate::engine::rules::{RequestFacts, RuleSet};
+use crate::engine::ryw::Signer;
 use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
 use crate::fleet::Fleet;
@@ -19,7 +21,7 @@ use crate::purge::{self, Born, PurgeLog, Selector, Subject, Verdict};
 use crate::semantics::cache_status::Member;
 use crate::store::entry::{Meta, PreparedHead, birth_order};
 use crate::store::memory::Written;
-use crate::store::{Entry, Key, Memory};
+use crate::store::{Entry, Key, Memory, Near};
 use crate::time::Now;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -43,6 +45,8 @@ pub struct Site {
     pub max_object: u64,
     /// Rises with every reload; prepared heads and fast-lane memos of another generation are not used.
     pub generation: u64,
+    /// Signs cookies by `server.secret`; `None` where it is not set.
+    pub signer: Option<Signer>,
 }
 
 impl Site {
@@ -66,10 +70,18 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     pub fill_budget: Arc<FillBudget>,
     pub memos: fast::Memos,
+    /// What the threads of the fast lane have at hand.
+    pub near: Near<fast::Ready>,
+    /// Of `site`, for who needs no more of it.
+    pub(super) generation: AtomicU64,
+    /// What clients have used up of the rules' `rate`.
+    pub rates: Rates,
     /// Seed of key hashes: random per process, so that nobody can choose colliding URLs.
     pub seed: u64,
     /// The other nodes; `None` = this one is alone.
     pub fleet: Option<Arc<Fleet>>,
+    /// Signs cookies where there is no `server.secret`.
+    pub own_signer: Option<Signer>,
     site: ArcSwap<Site>,
 }
 
@@ -131,11 +143,15 @@ impl Engine {
             lately: Lately::default(),
             popular: Popular::default(),
             memos: fast::Memos::default(),
+            near: Near::default(),
+            generation: AtomicU64::new(site.generation),
+            rates: Rates::default(),
             purges,
             sweeper: Sweeper::default(),
             metrics,
             seed: fastrand::u64(..),
             fleet,
+            own_signer: Signer::random(),
             site: ArcSwap::from_pointee(site),
         })
     }
@@ -150,7 +166,9 @@ impl Engine {
 
     /// Puts a new configuration in force; requests under way finish with the old one.
     pub fn reload(&self, site: Site) {
+        let generation = site.generation;
         self.site.store(Arc::new(site));
+        self.generation.store(generation, Ordering::Release);
     }
 
     /// The purge log's word on an entry. Checked on every use, cheap when nothing happened since the last.
@@ -259,8 +277,11 @@ impl Engine {
         trailers: Option<HeaderMap>,
     ) -> Entry {
         let eligible = fast::eligible(&meta, policy, trailers.is_some());
-        let bytes = if eligible { fast::prepare(site, policy, &meta, length) } else { Bytes::new() };
-        let head = PreparedHead { bytes, generation: site.generation };
+        let head = if eligible {
+            fast::prepare(site, policy, &meta, length)
+        } else {
+            PreparedHead { generation: site.generation, ..PreparedHead::default() }
+        };
         Entry::new(meta, body, length, trailers, head)
     }
 

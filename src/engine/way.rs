@@ -39,8 +39,14 @@ pub(super) enum Way {
 
 impl Engine {
     /// What is settled before the store is asked, whether a request comes or is only explained. `keyed`: its body is
-    /// part of its key.
-    pub(super) fn enter(&self, incoming: &Incoming, resolved: &Resolved, keyed: bool) -> Entrance {
+    /// part of its key. `wrote_lately`: its client has just written ([`Engine::wrote_lately`]).
+    pub(super) fn enter(
+        &self,
+        incoming: &Incoming,
+        resolved: &Resolved,
+        keyed: bool,
+        wrote_lately: bool,
+    ) -> Entrance {
         let policy = &resolved.policy;
         let read_by_rule = is_keyed_by_body(&incoming.method, policy);
         let admitted = plan::admit(&plan::Facts {
@@ -54,6 +60,7 @@ impl Engine {
             upgrade: incoming.upgrade.is_some(),
             only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
             unsynced: self.bypasses(self.clock.now()),
+            wrote_lately: wrote_lately && policy.read_your_writes.is_some(),
         });
         let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
         let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod fleet;
 pub mod metrics;
+pub mod percore;
 pub mod samples;
 pub mod top;
 

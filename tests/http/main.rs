@@ -6,6 +6,7 @@
 mod support;
 
 mod admin;
+mod after_write;
 mod caching;
 mod coalescing;
 mod dashboard;
@@ -14,11 +15,14 @@ mod dialects_callers;
 mod explain;
 mod interim;
 mod invalidation;
+mod lanes;
 mod large;
 mod messages;
 mod purge_api;
 mod purge_races;
 mod ranges;
+mod rate;
+mod read_your_writes;
 mod reload;
 mod review_engine;
 mod review_front;

@@ -101,6 +101,7 @@ impl Engine {
     /// The way of [`Engine::handle`], up to where something would be done.
     async fn explain_incoming(self: &Arc<Self>, mut incoming: Incoming) -> Explained {
         let site = self.site_owned();
+        let wrote_lately = self.wrote_lately(&site, &mut incoming);
         let resolved = site.rules.resolve(&incoming.facts());
         let policy = resolved.policy.clone();
         let mut explained = Explained {
@@ -117,7 +118,7 @@ impl Engine {
             return explained;
         }
         let keyed = keyed_body(&mut incoming, &policy).await.ok().flatten(); // there is none to break off
-        let Entrance { why, query, base } = self.enter(&incoming, &resolved, keyed.is_some());
+        let Entrance { why, query, base } = self.enter(&incoming, &resolved, keyed.is_some(), wrote_lately);
         let (None, Some(base)) = (why, base) else {
             let why = why.unwrap_or(PassWhy::Unselectable);
             explained.pass(&site, why, why.forward());

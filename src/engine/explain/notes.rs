@@ -173,6 +173,10 @@ pub const fn pass(why: PassWhy) -> Note {
             "docs/purging.md",
             "use shorter paths; there is no rule for this",
         ),
+        PassWhy::ReadYourWrites => fine(
+            "its client has just changed something, and reads past the cache for a while",
+            "rules[].read_your_writes",
+        ),
         PassWhy::Unsynced => note(
             "this node is cut off from the fleet's purge log, and `when_unsynced` is `bypass`",
             "shared.when_unsynced",

@@ -73,6 +73,7 @@ pub struct RuleSet {
     index: Index,
     merged: ArcSwap<HashMap<Ids, Arc<Policy>>>,
     path_and_host: bool,
+    read_your_writes: bool,
 }
 
 /// A rule with what every request asks of it, worked out once.
@@ -140,6 +141,9 @@ impl RuleSet {
         Ok(Self {
             index,
             path_and_host: !rules.iter().any(|r| r.beyond),
+            read_your_writes: rules
+                .iter()
+                .any(|r| r.rule.patch.read_your_writes.value().is_some_and(Option::is_some)),
             base: Policy::base(origin),
             merged: ArcSwap::from_pointee(HashMap::new()),
             rules,
@@ -154,6 +158,11 @@ impl RuleSet {
     /// No rule looks at anything of a request but path and host.
     pub fn only_path_and_host(&self) -> bool {
         self.path_and_host
+    }
+
+    /// Some rule sets `read_your_writes`.
+    pub fn read_your_writes(&self) -> bool {
+        self.read_your_writes
     }
 
     /// What can be said when the request is known.
@@ -286,6 +295,9 @@ impl RuleSet {
             rule.patch.lay(&mut policy, &self.base, names_status);
             policy.store.names_status |= names_status;
             policy.rule = rule.name.clone();
+            if rule.patch.rate.value().is_some() {
+                policy.rated_by = rule.name.clone();
+            }
         }
         policy
     }

@@ -364,3 +364,22 @@ fn accepts(field: &str, coding: &str) -> bool {
     };
     member(coding).or_else(|| member("*")).unwrap_or(coding == "identity")
 }
+
+#[test]
+fn the_fields_of_a_variant_select_it() {
+    let mut request = HeaderMap::new();
+    request.append("accept-encoding", HeaderValue::from_static("GZIP, br"));
+    request.append("x-a", HeaderValue::from_static("1"));
+    request.append("x-a", HeaderValue::from_static(" 2 ,3"));
+    request.append("x-empty", HeaderValue::from_static(""));
+    request.append("x-other", HeaderValue::from_static("o"));
+    let names = ["accept-encoding", "x-a", "x-absent", "x-empty"].map(HeaderName::from_static);
+    let normal = variant(&names, &request);
+    let fields = nominated_fields(&normal);
+    assert_eq!(variant(&names, &fields), normal);
+    assert_eq!(fields.len(), 3);
+    for cut in 0..normal.len() {
+        let _ = nominated_fields(&normal[..cut]);
+    }
+    assert!(nominated_fields(&[0xff; 9]).is_empty());
+}
