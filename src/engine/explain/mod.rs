@@ -177,7 +177,10 @@ impl Explained {
                 self.pass(&ask.site, PassWhy::Head, going.forward);
                 self.advise_remembered();
             }
-            Way::Fetch(going) => self.fetch(ask, &held, going),
+            Way::Fetch(going) => {
+                self.fetch(ask, &held, going);
+                self.decision.asks_shared_tier = ask.may_share().is_some() && !ask.keeps_apart(mark);
+            }
         }
     }
 

@@ -217,6 +217,9 @@ fn decision(explained: &Explained) -> Step {
     let mut details = Vec::new();
     details.extend(decision.cache_status.as_ref().map(|value| format!("Cache-Status: {value}")));
     let fetches = [Action::Fetch.as_str(), Action::Revalidate.as_str()].contains(&decision.action);
+    if decision.asks_shared_tier {
+        details.push("the shared tier is asked first, which may have it; it was not asked for this".into());
+    }
     if fetches {
         details.push("whether the answer may be stored is decided when it comes".into());
     }

@@ -51,6 +51,8 @@ pub struct Decision {
     pub cache_status: Option<String>,
     /// It is fetched anew in the background as well.
     pub refresh: bool,
+    /// The shared tier is asked before the origin. What it holds is not looked up for an explanation.
+    pub asks_shared_tier: bool,
     pub says: String,
     /// The RFC's paragraph, the configuration's field or the document that decides it.
     pub source: &'static str,
