@@ -52,7 +52,13 @@ impl Caller {
     }
 
     pub async fn send(&self, method: &str, path: &str) -> Answer {
-        let answer = self.client.send(self.public, method, path, &[("host", HOST)], "").await;
+        self.send_with(method, path, &[]).await
+    }
+
+    /// With more fields.
+    pub async fn send_with(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let fields = [&[("host", HOST)], fields].concat();
+        let answer = self.client.send(self.public, method, path, &fields, "").await;
         answer.unwrap_or_else(|e| panic!("{} of {}: {e}\n{}", path, self.name, self.log()))
     }
 
