@@ -371,7 +371,8 @@ impl Fetch {
             policy,
             meta: meta.clone(),
             replaces: self.replaces.take(),
-            lease: self.lease.take(),
+            // What will not be shared is not waited for by other nodes.
+            lease: self.lease.take().filter(|_| self.engine.can_share(expected.unwrap_or(0))),
             body: body.clone(),
             started: now,
             received: 0,

@@ -104,6 +104,9 @@ impl Sink {
 
     fn take(&mut self, chunk: Bytes) {
         self.received += chunk.len() as u64;
+        if self.lease.is_some() && !self.engine.can_share(self.received) {
+            self.lease = None; // dropped, it is released
+        }
         self.charge(chunk.len() as u64);
         // With a known length the entry is in the store before the last byte is on its way: who has the whole
         // answer and asks again gets a hit.
@@ -128,6 +131,7 @@ impl Sink {
         };
         self.engine.note_not_stored(why);
         self.keeping = false;
+        self.lease = None; // nothing will come of it that other nodes could wait for
         self.body.keep_no_more();
     }
 
