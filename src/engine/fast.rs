@@ -7,6 +7,7 @@
 //! could match looks at anything else of the request, and only for the configuration it was made under.
 
 use crate::engine::answer::Ask;
+use crate::engine::compress::plain_fields;
 use crate::engine::fetch::content_type;
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
 use crate::engine::policy::{HeaderSource, Policy};
@@ -23,7 +24,7 @@ use crate::store::{Entry, Key};
 use crate::time::Now;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
+use http::header::{ACCEPT_ENCODING, AGE, CONNECTION, CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::io::Write;
 use std::sync::Arc;
@@ -164,8 +165,9 @@ impl Engine {
             entry.meta.fetch_time,
             LUCKIEST,
         );
+        let form = self.fast_form(&policy, entry, || headers(&ACCEPT_ENCODING))?;
         (plan == Plan::Serve { stale: None, refresh: false }).then(|| FastHit {
-            entry: entry.clone(),
+            entry: form.clone(),
             policy,
             age,
             ttl: entry.meta.freshness.ttl(age),
@@ -181,14 +183,7 @@ impl Ask {
             return;
         }
         let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
-        let anew = self.engine.seal(
-            &self.site,
-            &policy,
-            entry.meta.clone(),
-            entry.body.clone(),
-            entry.length,
-            entry.trailers.clone(),
-        );
+        let anew = self.engine.seal_again(&self.site, &policy, entry.meta.clone(), entry);
         self.engine.memory.replace(&self.key, entry, Arc::new(anew));
         entry.refresh_done();
     }
@@ -240,7 +235,7 @@ pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> Bytes 
     // Writing to a Vec can't fail.
     let reason = meta.status.canonical_reason().unwrap_or("");
     let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", meta.status.as_str());
-    let mut headers = meta.headers.clone();
+    let mut headers = plain_fields(policy, meta, Some(length));
     for name in [AGE, CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
     }
