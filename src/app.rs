@@ -123,17 +123,8 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
     let metrics = metrics(&site);
     let memory = Memory::new(memory.capacity, policy(memory.policy));
     let (purges, fleet) = purges(shared.as_ref(), &server, &metrics, &clock)?;
-    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet.clone(), site);
-    background.spawn(engine.clone().sweep());
-    if let Some(fleet) = &fleet {
-        let engine = Arc::downgrade(&engine);
-        let heard = move |purge: &Arc<Purge>| {
-            if let Some(engine) = engine.upgrade() {
-                engine.heard(purge);
-            }
-        };
-        background.spawn(fleet.clone().run(Box::new(heard)));
-    }
+    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet, site);
+    run_engine(&engine, &mut background);
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
@@ -210,6 +201,11 @@ impl Running {
 
     pub fn engine(&self) -> &Arc<Engine> {
         &self.admin.engine
+    }
+
+    /// What connections hand their requests to.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
     }
 
     /// Puts a new configuration in force without losing a connection or an entry: rules, origins, limits, tokens.
@@ -321,6 +317,21 @@ impl Connections for ConnTracker {
 }
 
 type Origins = [(Arc<str>, wanted::Origin)];
+
+/// What the engine does while nobody asks it for anything.
+fn run_engine(engine: &Arc<Engine>, background: &mut JoinSet<()>) {
+    background.spawn(engine.clone().sweep());
+    background.spawn(engine.clone().sweep_near());
+    if let Some(fleet) = &engine.fleet {
+        let engine = Arc::downgrade(engine);
+        let heard = move |purge: &Arc<Purge>| {
+            if let Some(engine) = engine.upgrade() {
+                engine.heard(purge);
+            }
+        };
+        background.spawn(fleet.clone().run(Box::new(heard)));
+    }
+}
 
 /// The purge log, and the fleet whose log it follows.
 fn purges(

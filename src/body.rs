@@ -86,6 +86,63 @@ impl Iterator for Chunks {
     }
 }
 
+/// A window of a sealed chunk list that somebody else holds: nothing is counted for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Window<'c> {
+    /// From the chunk on in which it begins.
+    list: &'c [Bytes],
+    /// Bytes before it in that chunk.
+    skip: usize,
+    left: u64,
+}
+
+impl<'c> Window<'c> {
+    /// The bytes `window` of the list; a window past the end is cut.
+    pub fn new(list: &'c [Bytes], window: Range<u64>) -> Self {
+        let mut all = Self { list, skip: 0, left: u64::MAX };
+        all.advance(window.start);
+        all.left = window.end.saturating_sub(window.start);
+        all
+    }
+
+    /// Takes bytes off its beginning.
+    pub fn advance(&mut self, bytes: u64) {
+        self.left = self.left.saturating_sub(bytes);
+        let mut bytes = bytes;
+        while let Some((first, rest)) = self.list.split_first() {
+            let here = first.len().saturating_sub(self.skip);
+            match usize::try_from(bytes) {
+                Ok(bytes) if bytes < here => {
+                    self.skip += bytes;
+                    break;
+                }
+                _ => {
+                    bytes -= here as u64;
+                    (self.list, self.skip) = (rest, 0);
+                }
+            }
+        }
+    }
+}
+
+/// Its pieces, none of them empty.
+impl<'c> Iterator for Window<'c> {
+    type Item = &'c [u8];
+    fn next(&mut self) -> Option<&'c [u8]> {
+        while self.left > 0 {
+            let (first, rest) = self.list.split_first()?;
+            let piece = first.get(self.skip..).unwrap_or_default();
+            let piece = usize::try_from(self.left).ok().and_then(|left| piece.get(..left)).unwrap_or(piece);
+            (self.list, self.skip) = (rest, 0);
+            self.left -= piece.len() as u64;
+            if !piece.is_empty() {
+                return Some(piece);
+            }
+        }
+        None
+    }
+}
+
 impl OutBody {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes: Bytes = bytes.into();
@@ -166,5 +223,25 @@ mod tests {
         assert_eq!(read(3..3), b"");
         assert_eq!(read(7..99), b"h");
         assert_eq!(Chunks::slice(list.clone(), 20..30).len(), 0);
+    }
+
+    #[test]
+    fn a_borrowed_window_is_the_same_however_it_is_taken() {
+        let list: Arc<[Bytes]> = ["abc", "", "defg", "h"].map(|s| Bytes::from_static(s.as_bytes())).into();
+        let read = |window: Window<'_>| window.map(<[u8]>::to_vec).collect::<Vec<_>>().concat();
+        for start in 0..12 {
+            for end in start..12 {
+                let expected =
+                    Chunks::slice(list.clone(), start..end).map(|b| b.to_vec()).collect::<Vec<_>>().concat();
+                assert_eq!(read(Window::new(&list, start..end)), expected, "{start}..{end}");
+                for taken in 0..=expected.len() {
+                    let mut window = Window::new(&list, start..end);
+                    window.advance(taken as u64);
+                    assert_eq!(read(window), &expected[taken..], "{start}..{end}, {taken} taken");
+                }
+            }
+        }
+        assert_eq!(read(Window::new(&list, 0..u64::MAX)), b"abcdefgh");
+        assert_eq!(Window::default().next(), None);
     }
 }

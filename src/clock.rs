@@ -52,17 +52,24 @@ impl Clock {
     #[allow(clippy::disallowed_methods)] // the one permitted reader
     pub fn now(&self) -> Now {
         match self {
-            Self::System { start } => {
+            Self::System { .. } => {
                 let wall = std::time::SystemTime::now()
                     .duration_since(std::time::UNIX_EPOCH)
                     .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-                let mono = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Now { wall: Wall(wall), mono: Mono(mono) }
+                Now { wall: Wall(wall), mono: self.mono() }
             }
             Self::Manual(time) => {
                 let offset = time.offset_ms.load(Ordering::Acquire);
                 Now { wall: Wall(MANUAL_EPOCH_MS + offset), mono: Mono(offset) }
             }
+        }
+    }
+
+    /// The monotonic half of [`Clock::now`], for who needs no other: one clock read instead of two.
+    pub fn mono(&self) -> Mono {
+        match self {
+            Self::System { start } => Mono(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            Self::Manual(_) => self.now().mono,
         }
     }
 

@@ -20,3 +20,4 @@ pub mod settings;
 pub mod sockets;
 pub mod store;
 pub mod time;
+pub mod worker;

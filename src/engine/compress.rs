@@ -12,6 +12,7 @@
 //! What would be larger than the plain form is given up where it becomes so.
 
 use crate::engine::answer::Ask;
+use crate::engine::fast::Fields;
 use crate::engine::policy::Policy;
 use crate::engine::site::{Engine, Site};
 use crate::semantics::coding::{self, Coding, Codings, Pick};
@@ -20,7 +21,8 @@ use crate::store::forms::Form;
 use crate::store::{Entry, Key};
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::ACCEPT_ENCODING;
+use http::header::{ACCEPT_ENCODING, IF_NONE_MATCH, RANGE};
+use smallvec::SmallVec;
 use std::io::{self, Write};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -104,24 +106,34 @@ impl Ask {
 }
 
 impl Engine {
-    /// The form of an entry that answers a plain request with these lines of `Accept-Encoding`. `None`: one is to be made first, or
-    /// its head, which is the ordinary way's to do.
-    pub(super) fn fast_form<'e, 'h>(
+    /// The form of an entry that answers a request of the fast lane, `Some(None)` for the plain one. `None`: that is the ordinary
+    /// way's affair: the form is to be made first, or its head, or what the client holds decides which it is.
+    pub(super) fn fast_form(
         &self,
         policy: &Policy,
-        entry: &'e Arc<Entry>,
-        accept: impl FnOnce() -> Vec<&'h [u8]>,
-    ) -> Option<&'e Arc<Entry>> {
-        let Some(offered) = offers(policy, &entry.meta, Some(entry.length)) else { return Some(entry) };
-        let accepted = coding::acceptable(accept().into_iter(), offered);
-        let Some(coding) = accepted.first() else { return Some(entry) };
-        match entry.forms.get(*coding) {
+        entry: &Entry,
+        fields: &impl Fields,
+    ) -> Option<Option<Coding>> {
+        let Some(offered) = offers(policy, &entry.meta, Some(entry.length)) else { return Some(None) };
+        let mut decides = false;
+        [IF_NONE_MATCH, RANGE].iter().for_each(|name| fields(name, &mut |_| decides = true));
+        if decides {
+            return None;
+        }
+        let mut accept: SmallVec<[u8; 128]> = SmallVec::new();
+        fields(&ACCEPT_ENCODING, &mut |line| {
+            accept.extend_from_slice(line);
+            accept.push(b',');
+        });
+        let accepted = coding::acceptable(std::iter::once(&accept[..]), offered);
+        let Some(coding) = accepted.first().copied() else { return Some(None) };
+        match entry.forms.get(coding) {
             Form::Made(form) => {
                 let ready = form.head.generation == entry.head.generation && !form.head.bytes.is_empty();
-                ready.then_some(form)
+                ready.then_some(Some(coding))
             }
             Form::Missing if self.compressor.is_free() => None,
-            Form::Missing | Form::Useless => Some(entry),
+            Form::Missing | Form::Useless => Some(None),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::storable::NotStored;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
-use crate::time::Now;
+use crate::time::{Mono, Now};
 use http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,25 +32,23 @@ pub const REACHED_WITHIN: Duration = Duration::from_secs(5);
 impl Engine {
     /// Whether entries may be used without asking whether a purge was missed. `now` must have been read after the process woke
     /// up (rulings 12).
-    pub fn is_synced(&self, now: Now) -> bool {
+    pub fn is_synced(&self, now: Mono) -> bool {
         match &self.fleet {
             None => true,
-            Some(fleet) => {
-                fleet.settings.when_unsynced == WhenUnsynced::Serve || self.purges.is_synced(now.mono)
-            }
+            Some(fleet) => fleet.settings.when_unsynced == WhenUnsynced::Serve || self.purges.is_synced(now),
         }
     }
 
     /// `when_unsynced: bypass`, and this node is.
     pub(super) fn bypasses(&self, now: Now) -> bool {
         let bypass = |fleet: &crate::fleet::Fleet| fleet.settings.when_unsynced == WhenUnsynced::Bypass;
-        !self.is_synced(now) && self.fleet.as_deref().is_some_and(bypass)
+        !self.is_synced(now.mono) && self.fleet.as_deref().is_some_and(bypass)
     }
 
     /// Whether the origin must be asked first, because a purge may have been missed (rulings 19).
     pub(super) fn may_be_purged_unheard(&self, entry: &Entry, now: Now) -> bool {
         let period = self.fleet.as_ref().map_or(Duration::ZERO, |fleet| fleet.settings.max_unsynced);
-        !self.is_synced(now) && !usable_unsynced(entry.meta.began, now.mono, period)
+        !self.is_synced(now.mono) && !usable_unsynced(entry.meta.began, now.mono, period)
     }
 
     /// Applies a purge on this node at once; in a fleet it is on its way to the others with that.
@@ -136,7 +134,7 @@ impl Fetch {
     /// Could this answer the request that leads, as a plain hit, and is it newer than what this node has?
     fn accepts(&self, stored: &Stored, sharing: &Sharing) -> bool {
         let (meta, now) = (&stored.meta, self.engine.clock.now());
-        if !self.engine.is_synced(now)
+        if !self.engine.is_synced(now.mono)
             || self.engine.purges.check_shared(meta.born.id, &meta.selectors, &meta.subject())
                 != Verdict::Clean
         {

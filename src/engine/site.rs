@@ -20,7 +20,7 @@ use crate::purge::{self, Born, PurgeLog, Selector, Subject, Verdict};
 use crate::semantics::cache_status::Member;
 use crate::store::entry::{Meta, PreparedHead, birth_order};
 use crate::store::memory::Written;
-use crate::store::{Entry, Key, Memory};
+use crate::store::{Entry, Key, Memory, Near};
 use crate::time::Now;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -66,6 +66,10 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     pub fill_budget: Arc<FillBudget>,
     pub memos: fast::Memos,
+    /// What the threads of the fast lane have at hand.
+    pub near: Near<fast::Ready>,
+    /// Of `site`, for who needs no more of it.
+    pub(super) generation: AtomicU64,
     /// What clients have used up of the rules' `rate`.
     pub rates: Rates,
     pub compressor: Compressor,
@@ -134,6 +138,8 @@ impl Engine {
             flights: Flights::default(),
             markers: Markers::new(),
             memos: fast::Memos::default(),
+            near: Near::default(),
+            generation: AtomicU64::new(site.generation),
             rates: Rates::default(),
             compressor: Compressor::default(),
             purges,
@@ -156,7 +162,9 @@ impl Engine {
 
     /// Puts a new configuration in force; requests under way finish with the old one.
     pub fn reload(&self, site: Site) {
+        let generation = site.generation;
         self.site.store(Arc::new(site));
+        self.generation.store(generation, Ordering::Release);
     }
 
     /// The purge log's word on an entry. Checked on every use, cheap when nothing happened since the last.
@@ -265,8 +273,11 @@ impl Engine {
         trailers: Option<HeaderMap>,
     ) -> Entry {
         let eligible = fast::eligible(&meta, policy, trailers.is_some());
-        let bytes = if eligible { fast::prepare(site, policy, &meta, length) } else { Bytes::new() };
-        let head = PreparedHead { bytes, generation: site.generation };
+        let head = if eligible {
+            fast::prepare(site, policy, &meta, length)
+        } else {
+            PreparedHead { generation: site.generation, ..PreparedHead::default() }
+        };
         Entry::new(meta, body, length, trailers, head)
     }
 

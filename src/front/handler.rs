@@ -1,11 +1,13 @@
 //! What a connection asks of the rest of the house, and what it tells it.
 
+use super::http1::again::Place;
 use super::known::Known;
 use super::refusal::Refusal;
-use crate::body::{Chunks, InBody, OutBody};
+use crate::body::{InBody, OutBody, Window};
 use crate::interim::InterimSender;
 use crate::time::Now;
 use bytes::Bytes;
+use http::header::{HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{Request, Response};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -76,9 +78,46 @@ pub struct FastRequest<'a> {
     pub target: &'a [u8],
     /// The only `Host`, as sent.
     pub host: &'a [u8],
-    /// All header lines, in order, values trimmed.
-    pub headers: &'a [httparse::Header<'a>],
+    pub lines: Lines<'a>,
+    /// There is one of [`CONDITIONS`] among them.
+    pub conditional: bool,
 }
+
+/// The header lines of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Lines<'a> {
+    /// Just read: in order, values trimmed.
+    Read(&'a [httparse::Header<'a>]),
+    /// Byte by byte those of the last request of this connection for which [`Handler::fast`] had an answer.
+    Known { block: &'a [u8], places: &'a [Place] },
+}
+
+impl<'a> Lines<'a> {
+    /// Hands out name and value of each, in order.
+    pub fn each(&self, mut to: impl FnMut(&'a [u8], &'a [u8])) {
+        match *self {
+            Self::Read(headers) => headers.iter().for_each(|header| to(header.name.as_bytes(), header.value)),
+            Self::Known { block, places } => places.iter().for_each(|place| {
+                let (name, value) = place.of(block);
+                to(name, value);
+            }),
+        }
+    }
+
+    /// Hands out each value of the field `name`, in order.
+    pub fn values(&self, name: &HeaderName, mut to: impl FnMut(&'a [u8])) {
+        let wanted = name.as_str().as_bytes();
+        self.each(|name, value| {
+            if name.eq_ignore_ascii_case(wanted) {
+                to(value);
+            }
+        });
+    }
+}
+
+/// The fields by which a client asks for less than a whole answer, as far as the fast lane takes them. Other fields that begin
+/// with `If-` are for the origin.
+pub const CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE];
 
 /// What the reader of a request's body found wrong with it before there was an answer. In the extensions of requests
 /// that have a body: whatever the handler makes of a broken body, the connection tells the client.
@@ -100,18 +139,10 @@ impl Verdict {
     }
 }
 
-/// An answer made without hyper.
-#[derive(Debug)]
-pub struct FastAnswer<R> {
-    pub body: Chunks,
-    /// Handed back in [`Handler::fast_sent`].
-    pub record: R,
-}
-
 /// What the connection code needs from the product. The engine is one implementation, tests bring others.
 pub trait Handler: Send + Sync + 'static {
     /// What the fast lane remembers between answer and write.
-    type Record: Send;
+    type Record: Send + Sync;
 
     /// Answers one request. Never fails: errors are responses. The request has been accepted by the strict
     /// reader, its version and headers are as received, hop-by-hop fields included; its URI is in the form it
@@ -127,15 +158,14 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A plain hit, if this request is one: appends a complete HTTP/1.1 response head to `out`, from the
     /// status line to and including the empty line, without `Connection`. `None` leaves `out` as it was.
-    fn fast(
-        &self,
-        request: &FastRequest<'_>,
-        conn: &Conn,
-        out: &mut Vec<u8>,
-    ) -> Option<FastAnswer<Self::Record>>;
+    fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<Self::Record>;
 
-    /// A fast answer has left (or the client went away after `bytes` of its body).
-    fn fast_sent(&self, record: Self::Record, conn: &Conn, bytes: u64);
+    /// The body of a fast answer.
+    fn fast_body<'r>(&self, record: &'r Self::Record) -> Window<'r>;
+
+    /// A fast answer has left (or the client went away after `bytes` of its body). `waited`: not at once, the client
+    /// had to make room.
+    fn fast_sent(&self, record: Self::Record, conn: &Conn, bytes: u64, waited: bool);
 
     /// The connection refused a message before it became a request (malformed, over a limit, timed out):
     /// returns the complete HTTP/1.1 response to send before closing; counts and logs it.

@@ -1,16 +1,15 @@
 //! Between the connections and the engine: normalises requests, turns failures into responses, counts and logs
 //! every answer once its last byte has left (or its client has gone).
 
-use crate::body::Chunks;
-use crate::body::{InBody, OutBody};
+use crate::body::{InBody, OutBody, Window};
 use crate::clock::Clock;
-use crate::engine::fast::{self, FastHit, Plain};
+use crate::engine::fast::{self, FastHit, Plain, Shape};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::purge_call::{self, is_purge_method};
 use crate::engine::rate;
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
-use crate::front::handler::{Conn, FastAnswer, FastRequest, Handler, Verdict};
+use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Lines, Verdict};
 use crate::front::known::Known;
 use crate::front::line::{End, Line, scheme, split, unmatched};
 use crate::front::normalise::{self, Normal, spoofable};
@@ -23,11 +22,11 @@ use crate::observe::access::timestamp;
 use crate::observe::{AccessLog, Metrics, Record};
 use crate::origin::{OriginError, TlsFault};
 use crate::semantics::date;
-use crate::time::Now;
+use crate::time::{Mono, Now};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 
@@ -263,8 +262,10 @@ fn from_origin(error: OriginError) -> Refusal {
 #[derive(Debug)]
 pub struct FastRecord {
     hit: FastHit,
-    started: Now,
-    line: Option<Line>,
+    shape: Shape,
+    is_head: bool,
+    started: Mono,
+    line: Option<Box<Line>>,
 }
 
 impl Handler for Arc<Service> {
@@ -279,40 +280,55 @@ impl Handler for Arc<Service> {
         self.clone().serve(request, conn, interim)
     }
 
-    fn fast(
-        &self,
-        request: &FastRequest<'_>,
-        conn: &Conn,
-        out: &mut Vec<u8>,
-    ) -> Option<FastAnswer<FastRecord>> {
-        let settings = self.settings.load();
-        if request.headers.iter().any(|field| spoofable::is_settled_here(field.name)) {
+    fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastRecord> {
+        if let Lines::Read(headers) = request.lines
+            && headers.iter().any(|field| spoofable::is_settled_here(field.name))
+        {
             return None; // on the slow way they are believed or removed, before anything is matched with them
         }
-        if !settings.hosts.is_empty()
+        // Without a name from TLS a connection is for every host.
+        if conn.sni.is_some()
+            && !self.settings.load().hosts.is_empty()
             && !std::str::from_utf8(request.host).is_ok_and(|host| normalise::is_for(conn, host))
         {
             return None; // to be answered 421
         }
-        let now = self.clock.now();
+        let started = self.clock.mono();
         let plain = Plain { tls: conn.tls, host: request.host, target: request.target };
-        let hit = self.engine.fast_hit(&plain, |name| values(request, name), now)?;
-        fast::complete(&hit, &settings.server_name, out);
-        let body =
-            if request.head { Chunks::new(Arc::from([])) } else { Chunks::new(hit.entry.body.clone()) };
-        let line = self.log.is_on().then(|| fast_line(request, conn, now));
-        Some(FastAnswer { body, record: FastRecord { hit, started: now, line } })
+        let fields = |name: &HeaderName, each: &mut dyn FnMut(&[u8])| request.lines.values(name, each);
+        let hit = self.engine.fast_hit(&plain, fields, started)?;
+        let shape = if request.conditional { shape(&hit, request)? } else { Shape::Whole };
+        fast::complete(&hit, &shape, out);
+        let line = self.log.is_on().then(|| Box::new(fast_line(request, conn, self.clock.now())));
+        Some(FastRecord { hit, shape, is_head: request.head, started, line })
     }
 
-    fn fast_sent(&self, record: FastRecord, _: &Conn, bytes: u64) {
-        let mut outcome = Outcome::new(Kind::Hit, "", &record.hit.policy.rule);
-        outcome.tier = Some("memory");
-        outcome.age = Some(record.hit.age);
-        outcome.ttl = Some(record.hit.ttl);
-        let took = self.clock.now().mono.since(record.started.mono);
-        self.record(&outcome, took, bytes);
-        if let Some(line) = &record.line {
-            self.write_line(&outcome, "", line, record.hit.entry.meta.status.as_u16(), bytes, took);
+    fn fast_body<'r>(&self, record: &'r FastRecord) -> Window<'r> {
+        let body = &record.hit.entry().body;
+        match &record.shape {
+            Shape::Whole if !record.is_head => Window::new(body, 0..u64::MAX),
+            Shape::Part(part) => Window::new(body, part.clone()),
+            Shape::Whole | Shape::NotModified => Window::default(),
+        }
+    }
+
+    fn fast_sent(&self, record: FastRecord, _: &Conn, bytes: u64, waited: bool) {
+        let FastRecord { hit, shape, started, line, .. } = record;
+        // What left at once took less than this clock can tell.
+        let took = if waited { self.clock.mono().since(started) } else { std::time::Duration::ZERO };
+        let governed = hit.governed();
+        self.metrics.stored_answer(&governed.counts, took, hit.age, bytes);
+        if let Some(line) = &line {
+            let mut outcome = Outcome::new(Kind::Hit, "", &governed.policy.rule);
+            outcome.tier = Some("memory");
+            outcome.age = Some(hit.age);
+            outcome.ttl = Some(hit.ttl);
+            let status = match shape {
+                Shape::Whole => hit.entry().meta.status,
+                Shape::NotModified => StatusCode::NOT_MODIFIED,
+                Shape::Part(_) => StatusCode::PARTIAL_CONTENT,
+            };
+            self.write_line(&outcome, "", line, status.as_u16(), bytes, took);
         }
     }
 
@@ -352,15 +368,33 @@ impl Service {
     }
 }
 
-fn values<'h>(request: &FastRequest<'h>, name: &HeaderName) -> Vec<&'h [u8]> {
-    let same = |h: &&httparse::Header<'h>| h.name.eq_ignore_ascii_case(name.as_str());
-    request.headers.iter().filter(same).map(|h| h.value).collect()
+/// What a request with conditions or ranges gets.
+fn shape(hit: &FastHit, request: &FastRequest<'_>) -> Option<Shape> {
+    let mut asked = HeaderMap::with_capacity(CONDITIONS.len());
+    let mut well = true;
+    request.lines.each(|name, value| {
+        let wanted = |condition: &&HeaderName| name.eq_ignore_ascii_case(condition.as_str().as_bytes());
+        if let Some(name) = CONDITIONS.iter().find(wanted) {
+            match HeaderValue::from_bytes(value) {
+                Ok(value) => {
+                    asked.append(name, value);
+                }
+                Err(_) => well = false,
+            }
+        }
+    });
+    if !well {
+        return None;
+    }
+    let method = if request.head { Method::HEAD } else { Method::GET };
+    hit.shape(&method, &asked)
 }
 
 fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now) -> Line {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (path, query) = split(&text(request.target));
-    let agent = values(request, &USER_AGENT).first().map(|v| text(v));
+    let mut agent = None;
+    request.lines.values(&USER_AGENT, |value| agent = agent.take().or_else(|| Some(text(value))));
     Line {
         started,
         request_id: new_request_id(),

@@ -1,9 +1,9 @@
 //! A handler for the tests of this room: answers by a function, remembers what was refused.
 
-use super::handler::{Conn, FastAnswer, FastRequest, Handler};
+use super::handler::{Conn, FastRequest, Handler};
 use super::known::Known;
 use super::refusal::Refusal;
-use crate::body::{InBody, OutBody};
+use crate::body::{InBody, OutBody, Window};
 use crate::interim::InterimSender;
 use crate::time::Now;
 use bytes::Bytes;
@@ -39,10 +39,13 @@ where
     ) -> impl Future<Output = Response<OutBody>> + Send + 'static {
         (self.answer)(request, conn, interim)
     }
-    fn fast(&self, _: &FastRequest<'_>, _: &Conn, _: &mut Vec<u8>) -> Option<FastAnswer<()>> {
+    fn fast(&self, _: &FastRequest<'_>, _: &Conn, _: &mut Vec<u8>) -> Option<()> {
         None
     }
-    fn fast_sent(&self, (): (), _: &Conn, _: u64) {}
+    fn fast_body<'r>(&self, (): &'r ()) -> Window<'r> {
+        Window::default()
+    }
+    fn fast_sent(&self, (): (), _: &Conn, _: u64, _: bool) {}
     fn refused(&self, refusal: Refusal, _: &Conn, _: &Known) -> Bytes {
         self.refused.lock().unwrap().push(refusal);
         Bytes::from_static(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")

@@ -3,6 +3,7 @@
 //! start, so that every family is there with its TYPE line and rates start at zero.
 
 use super::fleet::FleetMetrics;
+use super::percore::{Cells, Count, Counts, Tallies, Tally};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -67,9 +68,13 @@ type Gauge64 = Gauge<u64, AtomicU64>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    request_seconds: Family<OutcomeLabel, Histogram>,
-    bytes: Family<DirectionLabel, Counter>,
+    /// What every hit counts, counts here.
+    cells: Arc<Cells>,
+    requests: Family<RequestLabels, Count, Counts>,
+    request_seconds: Family<OutcomeLabel, Tally, Tallies>,
+    bytes: Family<DirectionLabel, Count, Counts>,
+    /// The child of `bytes` for clients.
+    client_bytes: Count,
     origin_requests: Family<OriginStatusLabels, Counter>,
     origin_seconds: Family<OriginLabel, Histogram>,
     origin_up: Family<OriginLabel, Gauge64>,
@@ -77,7 +82,7 @@ pub struct Metrics {
     stale_served: Family<WhyLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
     tags_rejected: Counter,
-    served_age: Histogram,
+    served_age: Tally,
     entry_ttl: Histogram,
     memory_bytes: Gauge64,
     memory_entries: Gauge64,
@@ -91,6 +96,13 @@ pub struct Metrics {
     log_dropped: Counter,
     /// Of the shared tier and the fleet's purge log.
     pub fleet: FleetMetrics,
+}
+
+/// See [`Metrics::counts`].
+#[derive(Clone, Debug)]
+pub struct RequestCounts {
+    requests: Count,
+    seconds: Tally,
 }
 
 /// The words used as label values, handed in by the rooms that own them.
@@ -136,11 +148,15 @@ const APPLY: [f64; 9] = [0.000_001, 0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.05,
 
 impl Metrics {
     pub fn new(words: &Vocabulary<'_>) -> Arc<Self> {
+        let cells = Cells::new();
+        let bytes = Family::new_with_constructor(Counts(cells.clone()));
+        let client_bytes = bytes.get_or_create(&DirectionLabel { direction: "client" }).clone();
         let mut metrics = Self {
             registry: Registry::default(),
-            requests: Family::default(),
-            request_seconds: Family::new_with_constructor(|| Histogram::new(LATENCY)),
-            bytes: Family::default(),
+            requests: Family::new_with_constructor(Counts(cells.clone())),
+            request_seconds: Family::new_with_constructor(Tallies(cells.clone(), &LATENCY)),
+            client_bytes,
+            bytes,
             origin_requests: Family::default(),
             origin_seconds: Family::new_with_constructor(|| Histogram::new(LATENCY)),
             origin_up: Family::default(),
@@ -148,7 +164,7 @@ impl Metrics {
             stale_served: Family::default(),
             refused: Family::default(),
             tags_rejected: Counter::default(),
-            served_age: Histogram::new(LIFETIME),
+            served_age: Tally::new(&cells, &LIFETIME),
             entry_ttl: Histogram::new(LIFETIME),
             memory_bytes: Gauge64::default(),
             memory_entries: Gauge64::default(),
@@ -161,6 +177,7 @@ impl Metrics {
             purge_apply: Histogram::new(APPLY),
             log_dropped: Counter::default(),
             fleet: FleetMetrics::default(),
+            cells,
         };
         metrics.register();
         metrics.announce(words);
@@ -306,14 +323,32 @@ impl Metrics {
 
     /// One answer to a client is over.
     pub fn request(&self, rule: &Arc<str>, outcome: &'static str, took: Duration, bytes: u64) {
-        self.requests.get_or_create(&RequestLabels { rule: rule.clone(), outcome }).inc();
-        self.request_seconds.get_or_create(&OutcomeLabel { outcome }).observe(took.as_secs_f64());
-        self.bytes.get_or_create(&DirectionLabel { direction: "client" }).inc_by(bytes);
+        self.requests.get_or_create(&RequestLabels { rule: rule.clone(), outcome }).add(1);
+        self.request_seconds.get_or_create(&OutcomeLabel { outcome }).observe(took);
+        self.client_bytes.add(bytes);
     }
 
     /// An answer came from the store.
     pub fn served_from_store(&self, age: Duration) {
-        self.served_age.observe(age.as_secs_f64());
+        self.served_age.observe(age);
+    }
+
+    /// Where requests of this rule and outcome are counted: to be looked up once, for [`Metrics::stored_answer`].
+    pub fn counts(&self, rule: &Arc<str>, outcome: &'static str) -> RequestCounts {
+        RequestCounts {
+            requests: self.requests.get_or_create(&RequestLabels { rule: rule.clone(), outcome }).clone(),
+            seconds: self.request_seconds.get_or_create(&OutcomeLabel { outcome }).clone(),
+        }
+    }
+
+    /// [`Metrics::request`] and [`Metrics::served_from_store`] together, without a look at a label: some loads and stores
+    /// in memory of this thread.
+    pub fn stored_answer(&self, counts: &RequestCounts, took: Duration, age: Duration, bytes: u64) {
+        let mine = self.cells.mine();
+        counts.requests.add_in(&mine, 1);
+        counts.seconds.observe_in(&mine, took);
+        self.client_bytes.add_in(&mine, bytes);
+        self.served_age.observe_in(&mine, age);
     }
 
     pub fn stored(&self, ttl: i64) {
@@ -355,7 +390,7 @@ impl Metrics {
     }
 
     pub fn origin_bytes(&self, bytes: u64) {
-        self.bytes.get_or_create(&DirectionLabel { direction: "origin" }).inc_by(bytes);
+        self.bytes.get_or_create(&DirectionLabel { direction: "origin" }).add(bytes);
     }
 
     pub fn origin_is(&self, origin: &Arc<str>, up: bool) {

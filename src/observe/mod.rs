@@ -3,6 +3,7 @@
 pub mod access;
 pub mod fleet;
 pub mod metrics;
+pub mod percore;
 
 pub use access::{AccessLog, Format, Record};
 pub use metrics::Metrics;

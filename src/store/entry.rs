@@ -106,8 +106,8 @@ pub struct Entry {
     /// Length of the body in bytes.
     pub length: u64,
     pub trailers: Option<HeaderMap>,
-    /// HTTP/1.1 status line and fields, ready to send but for `Age`, `Cache-Status` and the last empty line;
-    /// and the configuration it was made under.
+    /// HTTP/1.1 status line and fields, ready to send but for the seconds that it stays fresh, with which it ends, `Age` and
+    /// the last empty line; and the configuration it was made under.
     pub head: PreparedHead,
     pub check: Check,
     /// Its coded forms.
@@ -122,8 +122,19 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct PreparedHead {
     pub bytes: Bytes,
+    /// Where it can be cut for a 206 or a 304; `None` where it can't.
+    pub parts: Option<HeadParts>,
     /// Configuration generation; any other makes the head unusable.
     pub generation: u64,
+}
+
+/// Places in [`PreparedHead::bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadParts {
+    /// After the status line and `Content-Length`.
+    pub after_length: u32,
+    /// After the fields that describe the content: what follows is in a 304 too.
+    pub after_content: u32,
 }
 
 impl Entry {

@@ -99,6 +99,7 @@ impl Memory {
             })
             .expire_after(UntilUseless)
             .eviction_listener(move |_, resource: Arc<Resource>, cause| {
+                resource.leave();
                 listener_index.leave(&resource);
                 listener_stats.entries.fetch_sub(resource.variants.len() as u64, Ordering::Relaxed);
                 match cause {
@@ -120,7 +121,7 @@ impl Memory {
         self.change(key, |current| {
             let (resource, dropped) = match current {
                 Some(r) => r.with(entry.clone(), max_variants)?,
-                None => (Resource { variants: vec![entry.clone()] }, 0),
+                None => (Resource::new(vec![entry.clone()]), 0),
             };
             self.stats.variants_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
             Some(resource)
@@ -140,11 +141,13 @@ impl Memory {
     /// Replaces the resource by what `decide` makes of it: `None` leaves all as it is, an empty one removes it.
     fn change(&self, key: &Key, decide: impl FnOnce(Option<&Resource>) -> Option<Resource>) -> Written {
         let mut written = Written::Superseded;
+        let mut before = None;
         self.map.entry(key.clone()).and_compute_with(|current| {
             match decide(current.as_ref().map(|e| e.value().as_ref())) {
                 None => Op::Nop,
                 Some(resource) => {
                     written = Written::Stored;
+                    before = current.map(moka::Entry::into_value);
                     if resource.variants.is_empty() {
                         return Op::Remove;
                     }
@@ -154,6 +157,10 @@ impl Memory {
                 }
             }
         });
+        // The listener says so too, whenever it comes to that; a completed write is seen by the next look-up.
+        if let Some(before) = before {
+            before.leave();
+        }
         written
     }
 

@@ -8,9 +8,11 @@ pub mod index;
 pub mod key;
 pub mod matched;
 pub mod memory;
+pub mod near;
 pub mod resource;
 
 pub use entry::Entry;
 pub use key::Key;
 pub use memory::Memory;
+pub use near::Near;
 pub use resource::Resource;

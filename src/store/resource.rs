@@ -4,14 +4,31 @@ use super::entry::{Entry, birth_order};
 use crate::semantics::vary;
 use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The variants of one key, most recent first. Never empty in the store.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Resource {
     pub variants: Vec<Arc<Entry>>,
+    /// It has left the store, or another has taken its place.
+    left: AtomicBool,
 }
 
 impl Resource {
+    pub fn new(variants: Vec<Arc<Entry>>) -> Self {
+        Self { variants, left: AtomicBool::new(false) }
+    }
+
+    /// Whether it is what the store has, or is about to have, under its key. Once false it stays so: who keeps a copy
+    /// ([`super::Near`]) asks before each use (rulings 22). False by the time the write that replaced it has returned.
+    pub fn is_current(&self) -> bool {
+        !self.left.load(Ordering::Acquire)
+    }
+
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
     /// The entry this request selects (RFC 9111 §4.1): among those whose nominated fields match, one with a
     /// `Vary` before one without, then the most recent by `Date`.
     pub fn select(&self, request: &HeaderMap) -> Option<&Arc<Entry>> {
@@ -62,7 +79,7 @@ impl Resource {
         variants.extend(self.variants.iter().filter(|e| !same(e)).cloned());
         let dropped = variants.len().saturating_sub(max.max(1));
         variants.truncate(max.max(1));
-        Some((Resource { variants }, dropped))
+        Some((Resource::new(variants), dropped))
     }
 
     /// This resource with `old` replaced by `new`; `None` when `old` is no longer in it.
@@ -72,13 +89,13 @@ impl Resource {
         if let Some(slot) = variants.get_mut(at) {
             *slot = new;
         }
-        Some(Resource { variants })
+        Some(Resource::new(variants))
     }
 
     /// This resource without `gone`; `None` when nothing would change.
     pub fn without(&self, gone: &Arc<Entry>) -> Option<Resource> {
         let variants: Vec<_> = self.variants.iter().filter(|e| !Arc::ptr_eq(e, gone)).cloned().collect();
-        (variants.len() != self.variants.len()).then_some(Resource { variants })
+        (variants.len() != self.variants.len()).then_some(Resource::new(variants))
     }
 
     pub fn weight(&self) -> u64 {

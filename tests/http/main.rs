@@ -14,6 +14,7 @@ mod dialects;
 mod dialects_callers;
 mod interim;
 mod invalidation;
+mod lanes;
 mod large;
 mod messages;
 mod purge_api;

@@ -103,12 +103,6 @@ impl Lease {
         self.end(End::Mark(name))
     }
 
-    /// As if its node were killed: nobody renews it, nobody releases it.
-    #[cfg(test)]
-    pub(super) fn abandon(self) {
-        self.end(End::Settled);
-    }
-
     fn end(self, how: End) -> bool {
         let end = self.held.and_then(|held| held.end);
         end.is_some_and(|end| end.send(how).is_ok())
@@ -189,4 +183,12 @@ impl Keeper {
 /// As an argument of a command: whole milliseconds, at least one.
 pub(super) fn millis(time: Duration) -> String {
     time.as_millis().max(1).to_string()
+}
+
+#[cfg(test)]
+impl Lease {
+    /// As if its node were killed: nobody renews it, nobody releases it.
+    pub(super) fn abandon(self) {
+        self.end(End::Settled);
+    }
 }

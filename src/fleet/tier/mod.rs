@@ -18,8 +18,6 @@ mod lease;
 mod look;
 mod queue;
 mod scripts;
-#[cfg(test)]
-mod tests;
 mod words;
 mod write;
 
@@ -148,6 +146,8 @@ impl Tier {
     ///
     /// `accepts` judges purges and freshness. It is asked before a large body is fetched, and sees it empty; whoever uses the
     /// response must check it against the purge log then, as at every use.
+    ///
+    /// May be dropped at any time; a lease that was just being given is then over after a second.
     pub async fn obtain(&self, wanted: Wanted<'_>, accepts: impl Fn(&Stored) -> bool + Send) -> Obtained {
         let budget = Budget::new(&self.clock, self.timeout);
         let mut search = Search::new(self, wanted, accepts);
@@ -230,3 +230,6 @@ fn of_wait(found: &Result<Found, CallError>) -> Outcome {
         Ok(Found::Busy) => Outcome::Busy,
     }
 }
+
+#[cfg(test)]
+mod tests;

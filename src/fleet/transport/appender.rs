@@ -7,7 +7,7 @@ use crate::purge::PurgeId;
 use crate::purge::fleet::{Append, codec};
 use std::time::Duration;
 
-/// One append; a record may be 16 MiB.
+/// One append, and a microsecond for each byte: what ran out of time was taken for all that, and is sent again, each time for ever.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -87,6 +87,7 @@ impl Transport {
 
     async fn send(&self, append: &Append) -> Result<PurgeId, CallError> {
         let Some(record) = codec::encode(&append.by, &append.body) else { return Err(CallError::Refused) };
+        let on_the_way = Duration::from_micros(u64::try_from(record.len()).unwrap_or(u64::MAX));
         let above = append.above.to_string();
         let nonce = self.lock().rng.u32(..).to_string();
         let run = Run {
@@ -94,7 +95,7 @@ impl Transport {
             keys: &[&self.names.log],
             args: &[above.as_bytes(), nonce.as_bytes(), &record, KEEP_RECORDS, KEEP_BYTES],
             then: &[],
-            patience: PATIENCE,
+            patience: PATIENCE.saturating_add(on_the_way),
         };
         let values = scripts::APPEND.run(&self.links, run).await?;
         values.first().and_then(super::answer::stream_id).ok_or(CallError::Refused)

@@ -52,6 +52,11 @@ impl Roster {
         self.dead_after
     }
 
+    /// When the request of the last answer left: this node's last beat that the store is known to have.
+    pub fn last_answered(&self) -> Option<Mono> {
+        self.sent
+    }
+
     /// What an answer says whose request left at `sent`, with the store's time.
     pub fn take(&mut self, beats: Vec<Beat>, store_ms: u64, sent: Mono) {
         self.nodes.values_mut().for_each(|known| known.listed = false);

@@ -15,14 +15,18 @@ use std::time::Duration;
 
 /// Records of one answer, and bytes of them beyond which there is no other.
 const RECORDS: &[u8] = b"512";
-const BYTES: &[u8] = b"4194304";
+const BYTES: u64 = 4 << 20;
+/// How often an exchange that ran out of time doubles the patience of the next, which asks for a quarter: by a narrow way, or with a
+/// record of 16 MiB, the same question would run out of time for ever.
+const SLOWEST: u32 = 3;
 /// While somebody waits for a receipt: between two looks, from the first to the last.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(20);
 /// A silent node is forgotten in the store after this, and after ten times what it takes to be dead.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-pub(super) type Hear = dyn Fn(&Arc<Purge>) + Send + Sync;
+/// Who is told of every purge that others have made.
+pub type Hear = dyn Fn(&Arc<Purge>) + Send + Sync;
 
 /// What comes after an exchange.
 enum Next {
@@ -30,28 +34,33 @@ enum Next {
     Again,
     Rest,
     /// Not now: rest, whoever calls.
-    Failed,
+    Failed(CallError),
 }
 
 impl Transport {
     pub(super) async fn read(&self, hear: &Hear) {
         let mut look = FIRST_LOOK;
+        let mut slow = 0_u32;
         loop {
-            let next = self.exchange(hear).await;
+            let next = self.exchange(hear, slow).await;
             self.tell_whether_synced();
             let hurry = self.hurry.load(Ordering::Acquire) > 0;
-            look = if hurry { (look * 2).min(LAST_LOOK) } else { FIRST_LOOK };
             match next {
-                Next::Again => tokio::task::yield_now().await,
+                Next::Again => {
+                    look = FIRST_LOOK; // news of others is near
+                    tokio::task::yield_now().await;
+                }
                 Next::Rest => {
+                    slow = 0;
                     let pause = if hurry { look.min(self.beat) } else { self.beat };
                     tokio::select! {
                         biased;
-                        () = self.wake_reader.notified() => {}
-                        () = tokio::time::sleep(pause) => {}
+                        () = self.wake_reader.notified() => look = FIRST_LOOK,
+                        () = tokio::time::sleep(pause) => look = (look * 2).min(LAST_LOOK),
                     }
                 }
-                Next::Failed => {
+                Next::Failed(why) => {
+                    slow = (slow + u32::from(why == CallError::Timeout)).min(SLOWEST);
                     let half = 0.5 + self.lock().rng.f64() / 2.0;
                     tokio::time::sleep(self.beat.mul_f64(half)).await;
                 }
@@ -60,15 +69,15 @@ impl Transport {
     }
 
     /// One heart-beat and read, and everything that follows from it.
-    async fn exchange(&self, hear: &Hear) -> Next {
+    async fn exchange(&self, hear: &Hear, slow: u32) -> Next {
         let sent = self.clock.now().mono;
-        let outcome = self.ask().await;
+        let outcome = self.ask(slow).await;
         let received = self.clock.now().mono;
         let (answer, standing) = match outcome {
             Ok(answer) => answer,
             Err(error) => {
                 self.lost(error);
-                return Next::Failed;
+                return Next::Failed(error);
             }
         };
         let (effects, wanted) = {
@@ -100,13 +109,14 @@ impl Transport {
         if applied { Next::Again } else { Next::Rest }
     }
 
-    async fn ask(&self) -> Result<(Answer, Standing), CallError> {
+    async fn ask(&self, slow: u32) -> Result<(Answer, Standing), CallError> {
         let (position, forget) = {
             let shared = self.lock();
             let forget = shared.roster.dead_after().saturating_mul(10).max(FORGET_AFTER);
             (shared.follower.position().map_or_else(String::new, |id| id.to_string()), forget)
         };
         let forget = forget.as_millis().to_string();
+        let bytes = (BYTES >> (2 * slow)).to_string();
         let mut standing = redis::cmd("INFO");
         standing.arg("replication");
         let run = Run {
@@ -117,11 +127,11 @@ impl Transport {
                 self.me.as_bytes(),
                 self.name.as_bytes(),
                 RECORDS,
-                BYTES,
+                bytes.as_bytes(),
                 forget.as_bytes(),
             ],
             then: &[standing],
-            patience: self.patience,
+            patience: self.patience.saturating_mul(1 << slow),
         };
         let mut values = scripts::SYNC.run(&self.links, run).await?.into_iter();
         let answer = Answer::parse(values.next().unwrap_or(Value::Nil))?;
@@ -228,11 +238,14 @@ impl Transport {
                 Ok([Value::Nil]) => {}
                 Ok(_) => {
                     self.wake_reader.notify_one();
-                    let _ = tokio::time::timeout(self.beat, heard.changed()).await;
-                    // What doesn't move us would be told again at once.
-                    if self.lock().follower.position() == Some(position) {
-                        tokio::time::sleep(self.beat).await;
-                    }
+                    // Until it has moved us, we would be told of it again at once. Answers that were under way before it may come
+                    // first, and it may have moved us already: asking on late would miss the next one for a beat.
+                    let moved = async {
+                        while self.lock().follower.position() == Some(position)
+                            && heard.changed().await.is_ok()
+                        {}
+                    };
+                    let _ = tokio::time::timeout(self.beat, moved).await;
                 }
                 Err(_) => tokio::time::sleep(self.beat).await,
             }

@@ -78,13 +78,19 @@ impl Digested {
     /// Runs it with what follows it: one value for each. Where the server doesn't know the script, everything is sent again with
     /// its text.
     pub async fn run(&self, links: &Links, run: Run<'_>) -> Result<Vec<Value>, CallError> {
+        if run.then.is_empty() {
+            let value = links.script(run.role, &self.script, run.keys, run.args, run.patience).await?;
+            return Ok(vec![value]);
+        }
         let route = run.keys.first().copied().unwrap_or_default();
         let pipeline = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
             command.arg(script).arg(run.keys.len()).arg(run.keys).arg(run.args);
             let mut pipeline = Pipeline::with_capacity(1 + run.then.len());
             pipeline.add_command(command);
-            run.then.iter().for_each(|command| drop(pipeline.add_command(command.clone())));
+            for command in run.then {
+                pipeline.add_command(command.clone());
+            }
             pipeline
         };
         let by_digest = pipeline("EVALSHA", &self.digest);

@@ -22,6 +22,8 @@ pub(super) struct Fields<'b> {
     pub upgrade_field: bool,
     /// `Expect: 100-continue`.
     pub expect: bool,
+    /// `If-None-Match`, `If-Modified-Since`, `Range` or `If-Range`.
+    pub conditional: bool,
     /// Something the fast lane leaves to the slow one.
     special: bool,
 }
@@ -31,7 +33,7 @@ impl Fields<'_> {
     pub const fn upgrade(&self) -> bool {
         self.upgrade_field && self.upgrade_option
     }
-    /// No body, no condition, no range, no directive, no credentials, nothing about the connection but
+    /// No body, no condition on the origin's state, no directive, no credentials, nothing about the connection but
     /// `close` and `keep-alive`.
     pub const fn plain(&self) -> bool {
         !self.special && matches!(self.framing, Framing::None)
@@ -46,6 +48,8 @@ enum Known {
     Connection,
     Expect,
     Upgrade,
+    /// Asks for less than a whole answer.
+    Condition,
     /// Not for the fast lane.
     Special,
     /// `_` for `-` in a framing field.
@@ -57,15 +61,18 @@ fn known(name: &str) -> Option<Known> {
     match name.len() {
         2 if is("te") => Some(Known::Special),
         4 if is("host") => Some(Known::Host),
-        5 if is("range") => Some(Known::Special),
+        5 if is("range") => Some(Known::Condition),
         6 if is("expect") => Some(Known::Expect),
         6 if is("pragma") => Some(Known::Special),
         7 if is("upgrade") => Some(Known::Upgrade),
+        8 if is("if-range") => Some(Known::Condition),
         9 if is("x-refresh") => Some(Known::Special),
         10 if is("connection") => Some(Known::Connection),
+        13 if is("if-none-match") => Some(Known::Condition),
         13 if is("cache-control") || is("authorization") => Some(Known::Special),
         14 if is("content-length") => Some(Known::ContentLength),
         14 if is("content_length") => Some(Known::Lookalike),
+        17 if is("if-modified-since") => Some(Known::Condition),
         17 if is("transfer-encoding") => Some(Known::TransferEncoding),
         17 if is("transfer_encoding") => Some(Known::Lookalike),
         8.. if name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-")) => Some(Known::Special),
@@ -107,6 +114,7 @@ pub(super) fn examine<'b>(headers: &[httparse::Header<'b>], http10: bool) -> Res
                 fields.special = true;
                 fields.upgrade_field = true;
             }
+            Some(Known::Condition) => fields.conditional = true,
             Some(Known::Special) => fields.special = true,
             Some(Known::Lookalike) => return Err(Refusal::FramingLookalike),
         }

@@ -20,7 +20,7 @@ const METHOD_MAX: usize = 32;
 /// Two spaces, `HTTP/1.1`, CR.
 const LINE_REST: usize = 11;
 /// hyper refuses longer targets, whatever `limits.url_bytes` says.
-const TARGET_MAX: usize = 65_000;
+pub(super) const TARGET_MAX: usize = 65_000;
 
 /// An accepted head.
 #[derive(Debug)]
@@ -63,7 +63,8 @@ pub(super) fn read<'h, 'b>(
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(Refusal::Malformed.into());
     };
-    if !only_crlf(bytes.get(..len).unwrap_or_default()) {
+    let headers: &'h [httparse::Header<'b>] = request.headers;
+    if !only_crlf(bytes.get(..len).unwrap_or_default(), headers) {
         return Err(diagnose(bytes));
     }
     if method.len() > METHOD_MAX {
@@ -80,16 +81,18 @@ pub(super) fn read<'h, 'b>(
     }
     let http10 = minor == 0;
     let form = target::form(method, target, tls)?;
-    let headers: &'h [httparse::Header<'b>] = request.headers;
     let fields = fields::examine(headers, http10)?;
     Ok(Some(Head { len, method, target, form, http10, headers, fields }))
 }
 
-/// The parser has seen to it that every CR is followed by LF, so equal counts mean that every LF has its CR.
-/// Counting, because it is the fastest of all loops over bytes.
-fn only_crlf(head: &[u8]) -> bool {
-    let count = |wanted: u8| head.iter().filter(|&&byte| byte == wanted).count();
-    count(b'\r') == count(b'\n')
+/// Whether every line ends in CRLF. The parser takes a bare LF too, and sees to it that no CR stands elsewhere; of what it
+/// accepts, each line but the last two is followed by a header line, so it is enough to look before those and at the end.
+fn only_crlf(head: &[u8], headers: &[httparse::Header<'_>]) -> bool {
+    let ends_before = |name: &str| {
+        let start = (name.as_ptr() as usize).checked_sub(head.as_ptr() as usize);
+        start.and_then(|start| head.get(..start)).is_some_and(|before| before.ends_with(b"\r\n"))
+    };
+    head.ends_with(b"\r\n\r\n") && headers.iter().all(|header| ends_before(header.name))
 }
 
 /// Whether an incomplete head is already longer than allowed.
@@ -114,4 +117,32 @@ pub(super) fn worth_reading(bytes: &[u8], seen: usize, limits: &Limits) -> bool 
         || news.windows(2).any(|pair| pair == b"\n\n")
         || news.windows(3).any(|three| three == b"\n\r\n")
         || outgrown(bytes, limits).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What the parser accepts has no CR but before an LF, so counting says whether some LF has none.
+        #[test]
+        fn a_line_that_ends_without_cr_is_never_overlooked(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(&["X: a", "Y:", "Z : b", "W:  c ", " d", "", "\r\n", "\n", "\r", ": ", "e"][..]),
+                0..12,
+            ),
+        ) {
+            let text = format!("GET / HTTP/1.1{}\r\n\r\n", pieces.concat());
+            let mut slots = [MaybeUninit::uninit(); 16];
+            let mut request = httparse::Request::new(&mut []);
+            let parsed = httparse::ParserConfig::default()
+                .parse_request_with_uninit_headers(&mut request, text.as_bytes(), &mut slots);
+            if let Ok(httparse::Status::Complete(len)) = parsed {
+                let head = &text.as_bytes()[..len];
+                let count = |wanted: u8| head.iter().filter(|&&byte| byte == wanted).count();
+                prop_assert_eq!(only_crlf(head, request.headers), count(b'\r') == count(b'\n'), "{:?}", text);
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@
 //! Both lanes give the same answers: a differential test sends the same bytes to a server whose handler
 //! answers fast and to one whose handler never does.
 
+pub mod again;
 mod connection;
 mod diagnose;
 mod drain;

@@ -194,7 +194,12 @@ impl<H: Handler> Service<Request<Incoming>> for Once<'_, H> {
         };
         let closes = self.may_upgrade;
         let Shared { conn, handler, .. } = self.shared;
-        let answer = handler.handle(Request::from_parts(head, body), Arc::clone(conn), self.interims.clone());
+        // Boxed at once: it has ten kilobytes, which would be copied into the future around it, twice.
+        let answer = Box::pin(handler.handle(
+            Request::from_parts(head, body),
+            Arc::clone(conn),
+            self.interims.clone(),
+        ));
         Box::pin(async move {
             let mut response = answer.await;
             if closes && response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -73,18 +73,14 @@ async fn p3_what_nobody_can_read_is_a_gap() {
         settled(&nodes).await;
         // With a lower half that no node gives.
         server
-            .ask(&["XADD", "{larder:purge}:log", "9000000000000-99999999", "prev", "rubbish", "r", "{}"])
+            .ask(&["XADD", "{larder:purge}:log", "4000000000000-99999999", "prev", "rubbish", "r", "{}"])
             .await;
         eventually("unreadable", || nodes.iter().all(|node| node.events("unreadable") > 1)).await;
+        // Later ids stand after it, whatever the clock says.
         let reach = nodes[0].everywhere(nodes[0].purge("t")).await;
-        assert_eq!(reach.id.map(PurgeId::ms), Some(9_000_000_000_001 + answers_in_between(&reach)));
+        assert!(reach.id.unwrap().ms() > 4_000_000_000_000);
         settled(&nodes).await;
     }
-}
-
-/// Marks were appended first, each a millisecond later.
-fn answers_in_between(reach: &Reach) -> u64 {
-    reach.id.unwrap().ms() - 9_000_000_000_001
 }
 
 /// The store holds something else under our name.

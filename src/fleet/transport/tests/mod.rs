@@ -71,7 +71,8 @@ impl Drop for TestNode {
 struct Gate {
     port: u16,
     target: Arc<AtomicU16>,
-    open: watch::Sender<bool>,
+    /// Whether it takes connections, and how often it was shut.
+    open: watch::Sender<(bool, u32)>,
     running: JoinHandle<()>,
 }
 
@@ -86,14 +87,15 @@ impl Gate {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().port();
         let target = Arc::new(AtomicU16::new(port));
-        let open = watch::Sender::new(true);
+        let open = watch::Sender::new((true, 0));
         let (to, state) = (target.clone(), open.clone());
         let running = tokio::spawn(async move {
             loop {
                 let (mut near, _) = listener.accept().await.unwrap();
                 let (to, mut state) = (to.clone(), state.subscribe());
                 tokio::spawn(async move {
-                    if !*state.borrow() {
+                    let (open, shut) = *state.borrow();
+                    if !open {
                         return;
                     }
                     let port = to.load(Ordering::Acquire);
@@ -102,7 +104,7 @@ impl Gate {
                     };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        _ = state.wait_for(|open| !open) => {}
+                        _ = state.wait_for(|now| now.1 != shut) => {}
                     }
                 });
             }
@@ -112,11 +114,11 @@ impl Gate {
 
     /// Ends every connection, and takes no others.
     fn shut(&self) {
-        self.open.send_replace(false);
+        self.open.send_modify(|state| *state = (false, state.1 + 1));
     }
 
     fn open(&self) {
-        self.open.send_replace(true);
+        self.open.send_modify(|state| state.0 = true);
     }
 
     /// New connections lead there.

@@ -78,11 +78,15 @@ impl Server {
 
     /// Asks past the nodes.
     pub async fn ask(&self, command: &[&str]) -> Value {
+        self.try_to_ask(command).await.unwrap()
+    }
+
+    pub async fn try_to_ask(&self, command: &[&str]) -> Result<Value, CallError> {
         let links = Links::new(&settings(self.port, "asks"), Clock::system());
         let mut commands = redis::pipe();
         // Two, so that an error is a value.
         commands.cmd(command[0]).arg(&command[1..]).cmd("PING");
-        links.call(Role::Small, b"x", &commands, AMPLE).await.unwrap().remove(0)
+        links.call(Role::Small, b"x", &commands, AMPLE).await.map(|mut values| values.remove(0))
     }
 }
 

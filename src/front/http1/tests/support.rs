@@ -1,7 +1,7 @@
 //! A scripted handler, a client that speaks bytes, and a reader of what comes back.
 
-use crate::body::{Chunks, InBody, OutBody};
-use crate::front::handler::{Conn, FastAnswer, FastRequest, Handler, Limits};
+use crate::body::{Chunks, InBody, OutBody, Window};
+use crate::front::handler::{Conn, FastRequest, Handler, Limits};
 use crate::front::known::Known;
 use crate::front::refusal::{self, Refusal};
 use crate::interim::{Interim, InterimSender};
@@ -261,7 +261,8 @@ impl http_body::Body for Pieces {
 }
 
 impl Handler for Script {
-    type Record = usize;
+    /// The length, and the body.
+    type Record = (usize, Vec<Bytes>);
 
     fn handle(
         &self,
@@ -272,7 +273,7 @@ impl Handler for Script {
         answer(request, interims, self.seen.clone())
     }
 
-    fn fast(&self, request: &FastRequest<'_>, _: &Conn, out: &mut Vec<u8>) -> Option<FastAnswer<usize>> {
+    fn fast(&self, request: &FastRequest<'_>, _: &Conn, out: &mut Vec<u8>) -> Option<Self::Record> {
         let len = hit(std::str::from_utf8(request.target).ok()?).filter(|_| self.lane)?;
         self.seen.fast.fetch_add(1, Ordering::SeqCst);
         write!(
@@ -280,11 +281,15 @@ impl Handler for Script {
             "HTTP/1.1 200 OK\r\ndate: {DATE}\r\ncontent-type: text/plain\r\ncontent-length: {len}\r\n\r\n"
         )
         .unwrap();
-        Some(FastAnswer { body: filler(len), record: len })
+        Some((len, if request.head { Vec::new() } else { filler(len).collect() }))
     }
 
-    fn fast_sent(&self, record: usize, _: &Conn, bytes: u64) {
-        self.seen.sent.lock().unwrap().push((record, bytes));
+    fn fast_body<'r>(&self, (_, body): &'r Self::Record) -> Window<'r> {
+        Window::new(body, 0..u64::MAX)
+    }
+
+    fn fast_sent(&self, (len, _): Self::Record, _: &Conn, bytes: u64, _: bool) {
+        self.seen.sent.lock().unwrap().push((len, bytes));
     }
 
     fn refused(&self, refusal: Refusal, _: &Conn, _: &Known) -> Bytes {

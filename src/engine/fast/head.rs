@@ -1,0 +1,178 @@
+//! Prepared heads: what an answer from the store says, as HTTP/1.1 bytes, made when it is stored. What is left for a hit to
+//! write are two numbers.
+//!
+//! The lines stand in an order that lets one text serve three answers. Cut at two places ([`HeadParts`]):
+//!
+//! ```text
+//! HTTP/1.1 200 OK        ┐ a 206 has a status and a length of its own
+//! content-length: 1024   ┘
+//! content-type: …        ─ what describes the content: not in a 304 (RFC 9110 §15.4.5)
+//! etag: … … via: …       ┐ in all three
+//! cache-status: …; ttl=  ┘
+//! ```
+
+use super::{FastHit, Shape};
+use crate::engine::compress::plain_fields;
+use crate::engine::deliver::{self, CACHE_STATUS, bodyless};
+use crate::engine::policy::{HeaderEdits, HeaderSource, Policy};
+use crate::engine::site::Site;
+use crate::semantics::cache_status::Member;
+use crate::semantics::preconditions;
+use crate::store::entry::{HeadParts, Meta, PreparedHead, field_bytes};
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// Whether a response can be answered from a prepared head: nothing in it depends on the request, or on the
+/// time besides `Age` and `Cache-Status`.
+pub fn eligible(meta: &Meta, policy: &Policy, trailers: bool) -> bool {
+    let fixed =
+        |edits: &HeaderEdits| edits.set.iter().all(|(_, source)| matches!(source, HeaderSource::Fixed(_)));
+    !trailers
+        && policy.browser_ttl.is_none()
+        && fixed(&policy.response_headers)
+        && !meta.freshness.must_validate
+        && !meta.status.is_informational()
+}
+
+/// The head of a stored response, up to the number of seconds it stays fresh.
+pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> PreparedHead {
+    let plain = plain_fields(policy, meta, Some(length));
+    let mut whole = plain.clone();
+    let framed = !bodyless(meta.status);
+    if framed {
+        deliver::set_length(&mut whole, length);
+    }
+    finish(&mut whole, site, policy);
+    let mut bare = preconditions::not_modified_headers(&plain);
+    finish(&mut bare, site, policy);
+
+    let mut out = Vec::with_capacity(field_bytes(&whole) + 96);
+    push_status(&mut out, meta.status);
+    push_lines(&mut out, &whole, |name| *name == CONTENT_LENGTH);
+    let after_length = out.len();
+    push_lines(&mut out, &whole, |name| *name != CONTENT_LENGTH && !bare.contains_key(name));
+    let after_content = out.len();
+    push_lines(&mut out, &whole, |name| *name != CONTENT_LENGTH && bare.contains_key(name));
+    let member = Member { ttl: Some(0), ..Member::default() }.to_value(&site.server_name);
+    out.extend_from_slice(CACHE_STATUS.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(member.as_bytes().strip_suffix(b"0").unwrap_or(member.as_bytes()));
+
+    let shared = || bare.keys().all(|name| whole.get_all(name).iter().eq(bare.get_all(name)));
+    let touched = |name: &HeaderName| {
+        let edits = &policy.response_headers;
+        edits.remove.contains(name) || edits.set.iter().any(|(set, _)| set == name)
+    };
+    let as_usual = framed
+        && !touched(&CONTENT_LENGTH)
+        && !touched(&CONTENT_RANGE)
+        && !meta.headers.contains_key(CONTENT_RANGE)
+        && shared();
+    let parts = as_usual.then(|| {
+        Some(HeadParts {
+            after_length: u32::try_from(after_length).ok()?,
+            after_content: u32::try_from(after_content).ok()?,
+        })
+    });
+    PreparedHead { bytes: out.into(), parts: parts.flatten(), generation: site.generation }
+}
+
+/// What [`deliver::finish`] does to the fields of every answer, but for what is said of the time.
+fn finish(headers: &mut HeaderMap, site: &Site, policy: &Policy) {
+    for name in [AGE, CONNECTION, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    headers.append(http::header::VIA, site.via.clone());
+    for name in &policy.response_headers.remove {
+        headers.remove(name);
+    }
+    for (name, source) in &policy.response_headers.set {
+        if let HeaderSource::Fixed(value) = source {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn push_status(out: &mut Vec<u8>, status: StatusCode) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_lines(out: &mut Vec<u8>, headers: &HeaderMap, which: impl Fn(&HeaderName) -> bool) {
+    for (name, value) in headers.iter().filter(|(name, _)| which(name)) {
+        push_line(out, name, value);
+    }
+}
+
+fn push_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of a hit, to and including the empty line. Not called for a shape without the
+/// [`HeadParts`] that it needs.
+pub fn complete(hit: &FastHit, shape: &Shape, out: &mut Vec<u8>) {
+    let entry = hit.entry();
+    let head = &entry.head;
+    let parts = head.parts.unwrap_or_default();
+    let from = |at: u32| usize::try_from(at).ok().and_then(|at| head.bytes.get(at..)).unwrap_or_default();
+    match shape {
+        Shape::Whole => out.extend_from_slice(&head.bytes),
+        Shape::NotModified => {
+            push_status(out, StatusCode::NOT_MODIFIED);
+            out.extend_from_slice(from(parts.after_content));
+        }
+        Shape::Part(part) => {
+            push_status(out, StatusCode::PARTIAL_CONTENT);
+            out.extend_from_slice(b"content-length: ");
+            push_number(out, part.end.saturating_sub(part.start));
+            out.extend_from_slice(b"\r\ncontent-range: bytes ");
+            push_number(out, part.start);
+            out.push(b'-');
+            push_number(out, part.end.saturating_sub(1));
+            out.push(b'/');
+            push_number(out, entry.length);
+            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(from(parts.after_length));
+        }
+    }
+    push_number(out, u64::try_from(hit.ttl).unwrap_or(0));
+    out.extend_from_slice(b"\r\nage: ");
+    push_number(out, hit.age.as_secs());
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// In decimal.
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let mut left = number;
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (left % 10) as u8;
+        left /= 10;
+        used += 1;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 1, 9, 10, 99, 100, 86_400, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+            let mut out = Vec::new();
+            push_number(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+}
