@@ -26,7 +26,7 @@ use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Member};
-use crate::semantics::{preconditions, vary};
+use crate::semantics::{coding, preconditions, vary};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
@@ -284,6 +284,9 @@ impl Ask {
             for value in self.asked.headers.get_all(&name) {
                 self.headers.append(name.clone(), value.clone());
             }
+        }
+        if self.site.rules.compress() {
+            coding::restore(&mut self.headers);
         }
     }
 

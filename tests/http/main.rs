@@ -9,6 +9,7 @@ mod admin;
 mod after_write;
 mod caching;
 mod coalescing;
+mod compress;
 mod dialects;
 mod dialects_callers;
 mod interim;
