@@ -1,11 +1,13 @@
 //! The composition root: builds the rooms from a checked configuration, starts the listeners, reloads, drains.
 //! Nothing here decides about HTTP.
 
+use crate::access::sessions::Sessions;
 use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
 use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
 use crate::engine::draft::Refused;
+use crate::engine::explain::Normaliser;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
@@ -156,6 +158,7 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
     }
     let address = admin.address;
     let (reload, reloads) = mpsc::channel(admin::reload::QUEUE);
+    let listens = service.clone();
     let admin = Arc::new(Admin {
         engine,
         gate: ArcSwap::from_pointee(gate(&admin)),
@@ -164,6 +167,9 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
         connections: Box::new(tracker.clone()),
         config: ArcSwap::from_pointee(shown),
         reload,
+        normaliser: Normaliser::new(move |question| listens.dry(question)),
+        streams: admin::stream::Places::default(),
+        sessions: Sessions::default(),
     });
     let (stop_admin, stopped) = watch::channel(false);
     let admin_socket = admin_socket(address, &mut sockets)?;

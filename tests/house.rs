@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// For every room, the rooms it may import. Leaf modules (`access`, `body`, `clock`, `interim`, `time`, `worker`) are open to all.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("access", &[]),
     ("semantics", &[]),
     ("purge", &["semantics"]),
     ("store", &["semantics", "purge"]),

@@ -15,25 +15,23 @@ use crate::engine::pass;
 use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
 use crate::engine::rate;
-use crate::engine::request::{
-    Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
-};
+use crate::engine::request::{Asked, Incoming, Raw, body_digest, keyed_body, path_and_query};
 use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::serve::status_failure;
 use crate::engine::site::{self, Engine, Site};
 use crate::engine::waiting::Waited;
+use crate::engine::way::{Entrance, Way};
 use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Member};
-use crate::semantics::{coding, preconditions, vary};
+use crate::semantics::{coding, vary};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use http_body::Body;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -102,29 +100,13 @@ impl Engine {
             Ok(keyed) => keyed,
             Err(failure) => return (Err(failure), Outcome::new(Kind::Error, "request-body", &policy.rule)),
         };
-        let read_by_rule = is_keyed_by_body(&incoming.method, &policy);
-        let admitted = plan::admit(&plan::Facts {
-            method: &incoming.method,
-            has_body: !incoming.body.is_end_stream(),
-            keyed_body: keyed.is_some(),
-            keyed_body_too_large: read_by_rule && keyed.is_none(),
-            bypass: policy.bypass,
-            ambiguous_path: resolved.disagree,
-            connection_named_end_to_end: incoming.connection_named_end_to_end,
-            upgrade: incoming.upgrade.is_some(),
-            only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
-            unsynced: self.bypasses(self.clock.now()),
-            wrote_lately: wrote_lately && policy.read_your_writes.is_some(),
-        });
-        let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
-        let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
-        let (why, base) = match (admitted, base) {
-            (Ok(()), Ok(base)) => {
+        let Entrance { why, query, base } = self.enter(&incoming, &resolved, keyed.is_some(), wrote_lately);
+        let (why, base) = match (why, base) {
+            (None, Some(base)) => {
                 let ask = Ask::new(self.clone(), site, resolved, incoming, query, base, keyed);
                 return ask.answer().await;
             }
-            (Err(why), base) => (why, base.ok()),
-            (Ok(()), Err(_)) => (PassWhy::Unselectable, None),
+            (why, base) => (why.unwrap_or(PassWhy::Unselectable), base),
         };
         if let Some(bytes) = keyed {
             incoming.body = crate::body::full_in(bytes); // gathered in vain: it goes with the request
@@ -224,12 +206,16 @@ impl Ask {
 
     /// What the store has for this request, with the purge log's word on it.
     pub(super) fn look_up(&self, now: Now) -> Held {
+        self.held(now, |entry| self.seen(entry, now))
+    }
+
+    pub(super) fn held(&self, now: Now, seen: impl Fn(&Entry) -> Seen) -> Held {
         let resource = self.engine.memory.get(&self.key);
         let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
         let other_variants = resource.is_some() && selected.is_none();
         let entry = selected.filter(|e| !is_useless(e, now.mono));
         let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e.meta.began, now));
-        let entry = entry.map(|e| (e.clone(), self.seen(e, now)));
+        let entry = entry.map(|e| (e.clone(), seen(e)));
         Held { resource, other_variants, entry, unsynced }
     }
 
@@ -255,7 +241,7 @@ impl Ask {
     }
 
     /// Whether what is remembered of the key makes this request fetch for itself.
-    fn keeps_apart(&self, mark: Option<Mark>) -> bool {
+    pub(super) fn keeps_apart(&self, mark: Option<Mark>) -> bool {
         match mark {
             None => false,
             Some(Mark::NotShareable | Mark::TooLarge) => true,
@@ -305,20 +291,15 @@ impl Ask {
         for round in 0.. {
             let now = self.engine.clock.now();
             let held = self.look_up(now);
-            let going = match self.plan(&held, now) {
-                Plan::Serve { stale, refresh } => return self.serve(&held, stale, refresh, now),
-                Plan::Refuse => {
+            let going = match self.way(self.plan(&held, now, 1.0 - fastrand::f64()), mark) {
+                Way::Serve { stale, refresh } => return self.serve(&held, stale, refresh, now),
+                Way::Refuse => {
                     return (Err(Failure::OnlyIfCached), self.outcome(Kind::Error, "only-if-cached"));
                 }
-                Plan::Fetch(forward) => Going { forward, why: None },
-                Plan::Validate(why) => Going { forward: why.forward(), why: Some(why) },
+                Way::RangeOfLarge => return pass::range_of_large(&self).await,
+                Way::Head(going) => return self.head(held, going).await,
+                Way::Fetch(going) => going,
             };
-            if mark == Some(Mark::TooLarge) && self.wants_range() {
-                return pass::range_of_large(&self).await;
-            }
-            if self.asked.method == Method::HEAD && !self.forced {
-                return self.head(held, going).await;
-            }
             if alone || round >= ROUNDS {
                 // Who has waited in vain here does not wait for other nodes too.
                 if self.policy().coalesce.is_some() {
@@ -353,7 +334,8 @@ impl Ask {
         (Err(Failure::Internal), self.outcome(Kind::Error, "internal"))
     }
 
-    fn plan(&self, held: &Held, now: Now) -> Plan {
+    /// `luck` is a uniform random number in (0, 1], for early refresh.
+    pub(super) fn plan(&self, held: &Held, now: Now, luck: f64) -> Plan {
         let lookup = match &held.entry {
             Some((entry, seen)) => {
                 Lookup::Found(Found { unsynced: held.unsynced, ..found(entry, *seen, now) })
@@ -362,7 +344,7 @@ impl Ask {
             None => Lookup::Nothing,
         };
         let fetch_time = held.entry.as_ref().map_or(Duration::ZERO, |(e, _)| e.meta.fetch_time);
-        plan::decide(lookup, &self.directives, self.wishes(), fetch_time, 1.0 - fastrand::f64())
+        plan::decide(lookup, &self.directives, self.wishes(), fetch_time, luck)
     }
 
     pub(super) fn start(&self) -> Arc<Flight> {
@@ -470,6 +452,7 @@ impl Ask {
         let response = deliver::from_shared(&client, shared, true, received_age, member, now);
         let mut outcome = Outcome::new(Kind::Miss, "", &policy.rule).with_member(member);
         outcome.origin_time = Some(shared.origin_time);
+        outcome.selectors = Some(shared.meta.selectors.clone());
         match response {
             Some(response) => (Ok(response), outcome),
             None => (Err(Failure::Internal), self.outcome(Kind::Error, "internal")),
@@ -493,6 +476,14 @@ impl Ask {
         (Ok(pass::relay(&client, response, &self.engine.metrics, &member, now)), outcome)
     }
 
+    /// What a fetch with this method may ask the origin to confirm.
+    pub(super) fn candidate(&self, held: &Held, method: &Method) -> Option<Arc<Entry>> {
+        // RFC 9110 §13.1.2: an If-None-Match that fails is a 304 for GET and HEAD, and a 412 for POST. QUERY is as
+        // safe as GET.
+        let validates = !self.forced && *method != Method::POST;
+        if validates { held.candidate(&self.engine) } else { None }
+    }
+
     pub(super) fn fetch(
         &self,
         held: &Held,
@@ -502,9 +493,6 @@ impl Ask {
     ) -> Fetch {
         // A HEAD leads only where it is forced, and what it starts else is the refresh of what a GET brought.
         let method = if self.body.is_some() { self.asked.method.clone() } else { Method::GET };
-        // RFC 9110 §13.1.2: an If-None-Match that fails is a 304 for GET and HEAD, and a 412 for POST. QUERY is as
-        // safe as GET.
-        let validates = !self.forced && method != Method::POST;
         Fetch {
             engine: self.engine.clone(),
             site: self.site.clone(),
@@ -513,13 +501,13 @@ impl Ask {
             flight,
             registered,
             asked: self.asked.clone(),
-            method,
             headers: self.headers.clone(),
             body: self.body.clone(),
             path_and_query: self.path_and_query.clone(),
             target: self.target.clone(),
             base: self.base.clone(),
-            candidate: if validates { held.candidate(&self.engine) } else { None },
+            candidate: self.candidate(held, &method),
+            method,
             replaces: held.entry.as_ref().map(|(entry, _)| entry.clone()),
             interim: self.interim.clone(),
             wants_range: self.wants_range(),

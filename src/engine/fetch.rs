@@ -296,7 +296,7 @@ impl Fetch {
 
     fn not_stored(&mut self, answer: Answer, why: Refused, now: Now) {
         let status = answer.response.status();
-        self.engine.note_not_stored(why);
+        self.engine.note_key_not_stored(&self.key, why, status);
         let passing = is_passing(status);
         if !passing {
             self.give_up_lease(why);

@@ -95,13 +95,14 @@ pub struct Facts<'a> {
 pub fn admit(facts: &Facts<'_>) -> Result<(), PassWhy> {
     let read = matches!(*facts.method, Method::GET | Method::HEAD) || facts.keyed_body;
     let reasons = [
+        // Before the rule's own: the policy of such a path always says `bypass` too.
+        (facts.ambiguous_path, PassWhy::AmbiguousPath),
         (facts.bypass, PassWhy::Rule),
         (facts.unsynced, PassWhy::Unsynced),
         (facts.upgrade, PassWhy::Upgrade),
         (facts.keyed_body_too_large, PassWhy::BodyTooLarge),
         (!read, PassWhy::Method),
         (facts.has_body && !facts.keyed_body, PassWhy::Body),
-        (facts.ambiguous_path, PassWhy::AmbiguousPath),
         (facts.connection_named_end_to_end, PassWhy::ConnectionNamed),
         (facts.only_origin_may_judge, PassWhy::Precondition),
         (facts.wrote_lately, PassWhy::ReadYourWrites),
@@ -349,6 +350,8 @@ mod tests {
         assert_eq!(admit(&Facts { keyed_body: true, has_body: true, ..facts(&Method::POST) }), Ok(()));
         assert_eq!(admit(&Facts { has_body: true, ..facts(&Method::GET) }), Err(PassWhy::Body));
         assert_eq!(admit(&Facts { bypass: true, upgrade: true, ..facts(&Method::GET) }), Err(PassWhy::Rule));
+        let disguised = Facts { ambiguous_path: true, bypass: true, ..facts(&Method::GET) };
+        assert_eq!(admit(&disguised), Err(PassWhy::AmbiguousPath));
         let wrote = Facts { wrote_lately: true, ..facts(&Method::GET) };
         assert_eq!(admit(&wrote), Err(PassWhy::ReadYourWrites));
         assert_eq!(admit(&Facts { method: &Method::POST, ..wrote }), Err(PassWhy::Method));

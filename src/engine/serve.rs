@@ -7,7 +7,7 @@ use crate::engine::deliver;
 use crate::engine::fast::Plain;
 use crate::engine::held::{Held, found};
 use crate::engine::outcome::{Kind, Outcome};
-use crate::engine::plan::{self, StaleWhy};
+use crate::engine::plan::{self, Seen, StaleWhy};
 use crate::origin::OriginError;
 use crate::semantics::cache_status::Member;
 use crate::semantics::reuse::Failure as Reach;
@@ -28,20 +28,25 @@ impl Ask {
         if refresh {
             self.refresh_in_background(held, entry);
         }
+        // The fast lane reads neither bodies nor conditions on the method, and serves GET and HEAD alone: an answer
+        // to a read that is keyed by its body is not what a GET for the same target gets.
+        let plain_read = self.body.is_none() && matches!(self.asked.method, Method::GET | Method::HEAD);
+        if let (None, Some(raw), true) = (stale, &self.raw, plain_read) {
+            let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
+            self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
+            self.prepare_anew(entry);
+        }
+        self.served(entry, *seen, stale, now)
+    }
+
+    /// The answer itself, without what else serving it sets going.
+    pub(super) fn served(&self, entry: &Arc<Entry>, seen: Seen, stale: Option<StaleWhy>, now: Now) -> Answered {
         let member = Member {
             ttl: Some(seen.ttl(&entry.meta, now)),
             detail: stale.map(StaleWhy::as_str),
             ..Member::default()
         };
         let kind = if stale.is_some() { Kind::Stale } else { Kind::Hit };
-        // The fast lane reads neither bodies nor conditions on the method, and serves GET and HEAD alone: an answer
-        // to a read that is keyed by its body is not what a GET for the same target gets.
-        let plain_read = self.body.is_none() && matches!(self.asked.method, Method::GET | Method::HEAD);
-        if let (Kind::Hit, Some(raw), true) = (kind, &self.raw, plain_read) {
-            let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
-            self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
-            self.prepare_anew(entry);
-        }
         self.stored_answer(entry, kind, stale.map_or("", StaleWhy::as_str), &member, now)
     }
 
@@ -60,6 +65,7 @@ impl Ask {
         let mut outcome = Outcome::new(kind, reason, &policy.rule).with_member(member);
         outcome.tier = Some("memory");
         outcome.age = Some(entry.meta.age(now.mono));
+        outcome.selectors = Some(entry.meta.selectors.clone());
         (Ok(response), outcome)
     }
 

@@ -99,7 +99,7 @@ impl Sink {
     }
 
     fn broken(&self, error: &str) {
-        self.engine.note_not_stored(Refused::Incomplete);
+        self.engine.note_key_not_stored(&self.key, Refused::Incomplete, self.meta.status);
         let place = &self.meta.place;
         tracing::debug!(error, host = %place.authority, url = %place.url, "origin body ended early");
         self.body.fail("origin-incomplete");
@@ -132,7 +132,7 @@ impl Sink {
         } else {
             Refused::FillBudget
         };
-        self.engine.note_not_stored(why);
+        self.engine.note_key_not_stored(&self.key, why, self.meta.status);
         self.keeping = false;
         self.lease = None; // nothing will come of it that other nodes could wait for
         self.body.keep_no_more();

@@ -5,9 +5,11 @@ use crate::body::InBody;
 use crate::clock::Clock;
 use crate::engine::compress::Compressor;
 use crate::engine::draft::{Base, Refused};
+use crate::engine::explain::lately::{Lately, NotKept};
 use crate::engine::flight::{Flights, Newest};
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
+use crate::engine::popular::Popular;
 use crate::engine::rate::Rates;
 use crate::engine::rules::{RequestFacts, RuleSet};
 use crate::engine::ryw::Signer;
@@ -24,7 +26,7 @@ use crate::store::{Entry, Key, Memory, Near};
 use crate::time::Now;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +63,9 @@ pub struct Engine {
     pub memory: Memory,
     pub flights: Flights,
     pub markers: Markers,
+    /// For `explain` alone.
+    pub lately: Lately,
+    pub popular: Popular,
     pub purges: Arc<PurgeLog>,
     pub sweeper: Sweeper,
     pub metrics: Arc<Metrics>,
@@ -137,6 +142,8 @@ impl Engine {
             memory,
             flights: Flights::default(),
             markers: Markers::new(),
+            lately: Lately::default(),
+            popular: Popular::default(),
             memos: fast::Memos::default(),
             near: Near::default(),
             generation: AtomicU64::new(site.generation),
@@ -284,14 +291,21 @@ impl Engine {
     /// Stores an entry, and counts it.
     pub fn put(&self, key: &Key, entry: Arc<Entry>, policy: &Policy) {
         let ttl = entry.meta.freshness.ttl(entry.meta.age(self.now().mono));
+        let status = entry.meta.status;
         match self.memory.put(key, entry, policy.max_variants) {
             Written::Stored => self.metrics.stored(ttl),
-            Written::Superseded => self.note_not_stored(Refused::Superseded),
+            Written::Superseded => self.note_key_not_stored(key, Refused::Superseded, status),
         }
     }
 
     pub fn note_not_stored(&self, why: Refused) {
         self.metrics.not_stored(why.as_str());
+    }
+
+    /// The same for an answer whose key is known, which `explain` can tell of later.
+    pub fn note_key_not_stored(&self, key: &Key, why: Refused, status: StatusCode) {
+        self.note_not_stored(why);
+        self.lately.note(key, NotKept { why, status, at: self.now() });
     }
 
     /// Sends a request to the policy's origin, and counts what came of it.

@@ -52,6 +52,7 @@ impl Ask {
                 let Some(response) = response else { return Waited::Alone };
                 let mut outcome = Outcome::new(Kind::Collapsed, "", &policy.rule).with_member(&member);
                 outcome.origin_time = Some(shared.origin_time);
+                outcome.selectors = Some(shared.meta.selectors.clone());
                 outcome.age = Some(shared.meta.age(now.mono));
                 Waited::Done(Box::new((Ok(response), outcome)))
             }

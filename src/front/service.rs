@@ -5,6 +5,7 @@ use crate::body::{InBody, OutBody, Window};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain, Shape};
 use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::popular;
 use crate::engine::purge_call::{self, is_purge_method};
 use crate::engine::rate;
 use crate::engine::request::{Incoming, Raw};
@@ -179,7 +180,7 @@ impl Service {
     }
 }
 
-fn incoming(
+pub(super) fn incoming(
     normal: Normal,
     body: InBody,
     interim: InterimSender,
@@ -318,6 +319,11 @@ impl Handler for Arc<Service> {
         let took = if waited { self.clock.mono().since(started) } else { std::time::Duration::ZERO };
         let governed = hit.governed();
         self.metrics.stored_answer(&governed.counts, took, hit.age, bytes);
+        if popular::is_due() {
+            let meta = &hit.entry().meta;
+            let place = &meta.place;
+            self.engine.popular.note(&place.authority, &place.url, Some(&meta.selectors), self.clock.mono());
+        }
         if let Some(line) = &line {
             let mut outcome = Outcome::new(Kind::Hit, "", &governed.policy.rule);
             outcome.tier = Some("memory");

@@ -85,6 +85,19 @@ pub fn variant(nominated: &[HeaderName], request: &HeaderMap) -> Box<[u8]> {
     out.into_boxed_slice()
 }
 
+/// What [`variant`] made, read back for people: each field and its value, `None` = absent. Ends where it can't be read.
+pub fn describe(mut variant: &[u8]) -> Vec<(String, Option<String>)> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let mut fields = Vec::new();
+    while let Some(name) = pull(&mut variant) {
+        let Some((present, rest)) = variant.split_first() else { break };
+        variant = rest;
+        let value = if *present == 0 { None } else { pull(&mut variant) };
+        fields.push((text(name), value.map(text)));
+    }
+    fields
+}
+
 /// The request fields that `variant` was made of, in normal form: a request with these selects it.
 pub fn nominated_fields(mut variant: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();

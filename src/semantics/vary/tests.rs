@@ -336,6 +336,21 @@ proptest! {
     }
 }
 
+#[test]
+fn a_variant_reads_back_as_it_was_made_and_garbage_ends_it() {
+    let mut request = HeaderMap::new();
+    request.insert("accept-language", HeaderValue::from_static("de"));
+    let names = ["accept-language", "x-none"].map(HeaderName::from_static);
+    let made = variant(&names, &request);
+    let expected = vec![("accept-language".into(), Some("de".into())), ("x-none".to_owned(), None::<String>)];
+    assert_eq!(describe(&made), expected);
+    assert_eq!(describe(&[]), []);
+    for end in 0..made.len() {
+        assert!(describe(&made[..end]).len() <= 2);
+    }
+    assert_eq!(describe(&[0xff; 9]), []);
+}
+
 /// §12.5.3, rules 2 to 4, written down naively; a coding that is listed twice needs both.
 fn accepts(field: &str, coding: &str) -> bool {
     let member = |name: &str| {
