@@ -196,7 +196,7 @@ impl AsyncRead for Client {
         self.waited = false;
         self.left -= 1;
         let [even, odd] = &self.requests;
-        out.put_slice(if self.left % 2 == 0 { even } else { odd });
+        out.put_slice(if self.left.is_multiple_of(2) { even } else { odd });
         Poll::Ready(Ok(()))
     }
 }
