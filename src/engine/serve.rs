@@ -40,7 +40,13 @@ impl Ask {
     }
 
     /// The answer itself, without what else serving it sets going.
-    pub(super) fn served(&self, entry: &Arc<Entry>, seen: Seen, stale: Option<StaleWhy>, now: Now) -> Answered {
+    pub(super) fn served(
+        &self,
+        entry: &Arc<Entry>,
+        seen: Seen,
+        stale: Option<StaleWhy>,
+        now: Now,
+    ) -> Answered {
         let member = Member {
             ttl: Some(seen.ttl(&entry.meta, now)),
             detail: stale.map(StaleWhy::as_str),
