@@ -5,8 +5,8 @@
 //!     clients fill   ADDRESS PATH OBJECTS CLIENTS                each of PATH0, PATH1, ... once
 //!     clients stream ADDRESS PATH                                one long body
 //!
-//! `cold` says when the first and the last client were done. `paced` measures from when a request was due, not from when it could be
-//! sent, so that an answer that hangs counts for everyone who would have asked meanwhile (an ordinary closed loop hides those).
+//! `cold` says when the first and the last client were done. `paced` measures from when a request was due, not from when it
+//! could be sent, so that an answer that hangs counts for everyone who would have asked meanwhile (a closed loop hides those).
 //! Answers must have a Content-Length and the status 200; anything else is an error and counted as one.
 
 use bytes::BytesMut;
@@ -143,6 +143,7 @@ async fn cold(clock: &Clock, address: String, path: String, clients: usize) -> R
         }
     }
     ends.sort_by(f64::total_cmp);
+    lengths.sort_unstable();
     lengths.dedup();
     Ok(json!({
         "answered": ends.len(), "first_s": ends.first(), "last_s": ends.last(), "lengths": lengths.len(),

@@ -5,8 +5,8 @@
 //! One thread, epoll, ready-made answers. `LIST` is a file of lines `PATH STATUS BYTES`, one per answer. A request is read
 //! until its empty line, the path is looked up in a hash map, and the answer, head and body in one piece, is written. No
 //! header is looked at, nothing expires, nothing is counted: whatever a cache costs beyond this is its own doing, and what
-//! this costs is nearly all the kernel's. It expects well-behaved clients: a request ends what was read (no pipelining), and its head is at
-//! most 4 KiB; others are hung up on.
+//! this costs is nearly all the kernel's. It expects well-behaved clients: a request ends what was read (no pipelining), and its
+//! head is at most 4 KiB; others are hung up on.
 //!
 //! Edge-triggered, so that a connection costs one `epoll_ctl` in its life; one `read` and one `write` per small hit. Large
 //! bodies go in pieces of 64 KiB, which is cheaper over loopback than all at once (RESULTS.md, "Bytes per write").
@@ -146,7 +146,8 @@ fn answers(list: &str) -> Result<Answers, Box<dyn Error>> {
         let (status, bytes): (u16, usize) = (status.parse()?, bytes.parse()?);
         let mut answer = format!(
             "HTTP/1.1 {status} Answer\r\nDate: Tue, 24 Nov 2026 12:00:00 GMT\r\nContent-Type: application/octet-stream\r\n\
-             Cache-Control: max-age=86400\r\nAccept-Ranges: bytes\r\nETag: \"{bytes}\"\r\nLast-Modified: Sun, 01 Nov 2026 08:00:00 GMT\r\nAge: 60\r\n"
+             Cache-Control: max-age=86400\r\nAccept-Ranges: bytes\r\nETag: \"{bytes}\"\r\n\
+             Last-Modified: Sun, 01 Nov 2026 08:00:00 GMT\r\nAge: 60\r\n"
         );
         // A 304 has no body, and some clients would wait for what this field promises.
         if status != 304 {

@@ -44,6 +44,9 @@ use tokio::task::{JoinHandle, JoinSet};
 /// How often certificate files are looked at.
 const TLS_WATCH: Duration = Duration::from_secs(2);
 
+/// For requests that are under way when the admin listener closes: longer than a purge call takes, shorter than a successor waits.
+const ADMIN_GRACE: Duration = Duration::from_secs(10);
+
 /// Why it could not start (exit status 1) or take a new configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -285,11 +288,15 @@ impl Running {
         self.sockets.copies()
     }
 
-    /// Stops accepting on the admin listener, and waits until the requests that are under way there are done. A purge must not be
-    /// taken by a process that hands over: it would hold in that one alone (rulings 24).
+    /// Stops accepting on the admin listener, and waits until the requests that are under way there are done, but not for one whose
+    /// client doesn't read its answer: nobody hears signals meanwhile, and a successor waits. A purge must not be taken by a
+    /// process that hands over: it would hold in that one alone (rulings 24).
     pub async fn close_admin(&mut self) {
         self.stop_admin.send_replace(true);
-        while self.admin_task.join_next().await.is_some() {}
+        let done = async { while self.admin_task.join_next().await.is_some() {} };
+        if tokio::time::timeout(ADMIN_GRACE, done).await.is_err() {
+            self.admin_task.shutdown().await; // its connections end with it
+        }
     }
 
     /// The process that was to take over has failed: accepts on the admin listener again, if there is one.

@@ -31,7 +31,8 @@ class Told:
 
     def of_kind(self, figure):
         """Scenarios that have this figure."""
-        return [s for s, servers in self.outcome.items() if any(self.rounds(s, v) and figure in next(iter(self.rounds(s, v).values())) for v in servers)]
+        has = lambda scenario, server: any(figure in figures for figures in self.rounds(scenario, server).values())
+        return [scenario for scenario, servers in self.outcome.items() if any(has(scenario, server) for server in servers)]
 
     def matrix(self, heading, scenarios, cell):
         """One row per scenario, one column per server; nothing where nothing was measured."""
@@ -85,7 +86,7 @@ class Told:
 def tables(told):
     """All tables, as lines."""
     requests = told.of_kind("cpu_us")
-    pair = lambda scenario, server: f"{told.middle(scenario, server, 'p50_us'):,.0f} / {told.middle(scenario, server, 'p99_us'):,.0f}"
+    pair = lambda s, v: f"{told.middle(s, v, 'p50_us'):,.0f} / {told.middle(s, v, 'p99_us'):,.0f}"
     resident = lambda scenario, server: f"{told.outcome[scenario][server]['memory_mib']:,.0f}"
     rest = [
         ("cold: requests at the origin", "cold", told.figure("origin")),
@@ -162,7 +163,10 @@ def aims():
         ("HTTP/2: CPU / best peer", _against_best("h2c", cpu), 1.0, True),
         ("HTTP/2 over TLS: CPU / best peer", _against_best("h2-tls", cpu), 1.0, True),
         ("work of all cores / of one", _scaling, "cores", False),
-        ("stale-while-revalidate: p99 at expiry / of plain hits", _own(("stale", "stale_p99_us"), ("stale", "fresh_p99_us")), 1.1, True),
+        (
+            "stale-while-revalidate: p99 at expiry / of plain hits",
+            _own(("stale", "stale_p99_us"), ("stale", "fresh_p99_us")), 1.1, True,
+        ),
         ("cold: requests at the origin", _alone("cold", "origin"), 1, True),
         ("cold: last client, of the origin's time", _alone("cold", "last_s"), 1.1, True),
         ("streaming: MB/s / best peer", _against_best("stream", "mb_s", less=False), 1.0, False),

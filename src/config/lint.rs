@@ -83,12 +83,6 @@ fn not_yet(root: &Root, tree: &Node, findings: &mut Findings) {
     if root.tracing.is_some() {
         say("tracing", tree.key_place("tracing"));
     }
-    for (rule, node) in rules_of(root, tree) {
-        let patch = &rule.patch;
-        if matches!(patch.compress, Setting::To(Some(_))) {
-            say("compress", node.key_place("compress"));
-        }
-    }
 }
 
 /// A rule whose conditions no request can meet.

@@ -25,7 +25,7 @@ use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Member};
-use crate::semantics::vary;
+use crate::semantics::{coding, vary};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
@@ -214,7 +214,7 @@ impl Ask {
         let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
         let other_variants = resource.is_some() && selected.is_none();
         let entry = selected.filter(|e| !is_useless(e, now.mono));
-        let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e, now));
+        let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e.meta.began, now));
         let entry = entry.map(|e| (e.clone(), seen(e)));
         Held { resource, other_variants, entry, unsynced }
     }
@@ -233,7 +233,7 @@ impl Ask {
         Seen::from_verdict(self.engine.verdict(entry), || entry.meta.age(entry.check.stale_since(now.mono)))
     }
 
-    fn wishes(&self) -> Wishes {
+    pub(super) fn wishes(&self) -> Wishes {
         Wishes {
             honour_client: self.policy().client_revalidate_honour || self.forced,
             early_refresh: self.policy().early_refresh,
@@ -270,6 +270,9 @@ impl Ask {
             for value in self.asked.headers.get_all(&name) {
                 self.headers.append(name.clone(), value.clone());
             }
+        }
+        if self.site.rules.compress() {
+            coding::restore(&mut self.headers);
         }
     }
 
@@ -345,23 +348,28 @@ impl Ask {
     }
 
     pub(super) fn start(&self) -> Arc<Flight> {
-        Flight::begin(&self.engine.purges, self.base.selectors.clone())
+        let now = self.engine.clock.now().mono;
+        Flight::begin(&self.engine.purges, self.base.selectors.clone(), now)
     }
 
     /// A request that arrives after a purge must not be answered by a fetch from before it (rulings 10).
-    /// Neither may one that wants what the origin has now, of which an earlier fetch knows nothing.
+    /// Neither may one that wants what the origin has now, of which an earlier fetch knows nothing. And a node that may have
+    /// missed a purge uses a fetch no longer than what that will have stored (rulings 19).
     pub(super) fn may_join(&self, flight: &Flight) -> bool {
-        if self.forced {
+        let now = self.engine.clock.now();
+        if self.forced || self.engine.may_be_purged_unheard(flight.began, now) {
             return false;
         }
         let untouched = self.engine.untouched_since(flight.born, &self.base);
         match flight.stage() {
             Stage::Shared(shared) => untouched && self.engine.untouched_meta(&shared.meta),
             Stage::Confirmed(entry, _) | Stage::Promoted(entry) => {
-                untouched && self.engine.untouched_meta(&entry.meta)
+                untouched
+                    && self.engine.untouched_meta(&entry.meta)
+                    && !self.engine.may_be_purged_unheard(entry.meta.began, now)
             }
             Stage::Pending => untouched,
-            Stage::NotShareable(_) | Stage::Failed(_) => false,
+            Stage::NotShareable(_) | Stage::Failed(_) | Stage::LeftToOthers => false,
         }
     }
 

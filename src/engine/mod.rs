@@ -3,6 +3,7 @@
 
 mod after_write;
 pub mod answer;
+pub mod compress;
 pub mod deliver;
 pub mod draft;
 pub mod explain;

@@ -20,7 +20,7 @@ use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Born;
 use crate::semantics::cache_status::Member;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::{invalidate, validate};
+use crate::semantics::{coding, invalidate, validate};
 use crate::store::entry::Meta;
 use crate::time::Now;
 use bytes::Bytes;
@@ -43,6 +43,9 @@ pub(super) async fn pass(
 ) -> Answered {
     let policy = resolved.policy.clone();
     let mut headers = incoming.headers.clone();
+    if site.rules.compress() {
+        coding::restore(&mut headers);
+    }
     policy.request_headers.apply(&mut headers, &resolved.captures, &incoming.facts());
     if let Some(protocol) = &incoming.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -173,6 +176,9 @@ pub(super) fn relay(
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, protocol);
     }
+    if parts.status == StatusCode::NOT_MODIFIED && client.may_hold_forms {
+        coding::confirm_held(client.headers, &mut parts.headers);
+    }
     let body = if body.is_end_stream() {
         OutBody::Empty
     } else {
@@ -250,6 +256,9 @@ async fn send_on(ask: &Ask, own: &[HeaderName]) -> Result<Answer, OriginError> {
             headers.append(name.clone(), value.clone());
         }
     }
+    if ask.site.rules.compress() {
+        coding::restore(&mut headers);
+    }
     let request = origin_request(&ask.asked.method, &ask.path_and_query, headers, crate::body::empty_in())?;
     let options = SendOptions {
         key_hash: ask.key.hash_value(),
@@ -301,7 +310,7 @@ fn learn_from_head(ask: &Ask, answer: &Answer, born: Born, sent: Now, now: Now) 
         Err(why) if confirms && why.is_own_affair(&ask.headers) => return,
         _ => stale_from_now(&old.meta, now),
     };
-    let entry = ask.engine.seal(&ask.site, &policy, meta, old.body.clone(), old.length, old.trailers.clone());
+    let entry = ask.engine.seal_again(&ask.site, &policy, meta, &old);
     ask.engine.memory.replace(&ask.key, &old, Arc::new(entry));
 }
 

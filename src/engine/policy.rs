@@ -295,12 +295,7 @@ pub enum AfterWrite {
     Refresh,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    Zstd,
-    Brotli,
-    Gzip,
-}
+pub use crate::semantics::coding::Coding as Algorithm;
 
 /// `compress: {algorithms, min}`: variants are compressed once and stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use crate::semantics::reuse::Failure as Reach;
 use crate::store::Entry;
 use crate::time::Now;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use std::sync::Arc;
 
 /// The tier of a fleet, in logs and as the detail of `Cache-Status`.
 const SHARED: &str = "shared";
@@ -39,7 +40,13 @@ impl Ask {
     }
 
     /// The answer itself, without what else serving it sets going.
-    pub(super) fn served(&self, entry: &Entry, seen: Seen, stale: Option<StaleWhy>, now: Now) -> Answered {
+    pub(super) fn served(
+        &self,
+        entry: &Arc<Entry>,
+        seen: Seen,
+        stale: Option<StaleWhy>,
+        now: Now,
+    ) -> Answered {
         let member = Member {
             ttl: Some(seen.ttl(&entry.meta, now)),
             detail: stale.map(StaleWhy::as_str),
@@ -51,7 +58,7 @@ impl Ask {
 
     pub(super) fn stored_answer(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         kind: Kind,
         reason: &'static str,
         member: &Member,
@@ -59,7 +66,8 @@ impl Ask {
     ) -> Answered {
         let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
         let edits = self.edits(&policy);
-        let response = deliver::from_entry(&self.client(&policy, &edits), entry, member, now);
+        let form = self.form(entry, &policy);
+        let response = deliver::from_entry(&self.client(&policy, &edits), &form, member, now);
         let mut outcome = Outcome::new(kind, reason, &policy.rule).with_member(member);
         outcome.tier = Some("memory");
         outcome.age = Some(entry.meta.age(now.mono));
@@ -68,7 +76,7 @@ impl Ask {
     }
 
     /// From the shared tier, as a plain hit.
-    pub(super) fn promoted_answer(&self, entry: &Entry, now: Now) -> Answered {
+    pub(super) fn promoted_answer(&self, entry: &Arc<Entry>, now: Now) -> Answered {
         let ttl = Some(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
         let member = Member { ttl, detail: Some(SHARED), ..Member::default() };
         let (response, mut outcome) = self.stored_answer(entry, Kind::Hit, "", &member, now);

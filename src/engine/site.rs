@@ -3,6 +3,7 @@
 
 use crate::body::InBody;
 use crate::clock::Clock;
+use crate::engine::compress::Compressor;
 use crate::engine::draft::{Base, Refused};
 use crate::engine::explain::lately::{Lately, NotKept};
 use crate::engine::flight::{Flights, Newest};
@@ -76,6 +77,7 @@ pub struct Engine {
     pub(super) generation: AtomicU64,
     /// What clients have used up of the rules' `rate`.
     pub rates: Rates,
+    pub compressor: Compressor,
     /// Seed of key hashes: random per process, so that nobody can choose colliding URLs.
     pub seed: u64,
     /// The other nodes; `None` = this one is alone.
@@ -146,6 +148,7 @@ impl Engine {
             near: Near::default(),
             generation: AtomicU64::new(site.generation),
             rates: Rates::default(),
+            compressor: Compressor::default(),
             purges,
             sweeper: Sweeper::default(),
             metrics,
@@ -365,7 +368,15 @@ pub fn client<'a>(
     method: &'a http::Method,
     headers: &'a HeaderMap,
 ) -> deliver::Client<'a> {
-    deliver::Client { method, headers, policy, edits, server_name: &site.server_name, via: &site.via }
+    deliver::Client {
+        method,
+        headers,
+        policy,
+        edits,
+        server_name: &site.server_name,
+        via: &site.via,
+        may_hold_forms: site.rules.compress(),
+    }
 }
 
 /// A member that says why a request went forward.

@@ -180,7 +180,9 @@ impl Drop for End {
             None if !self.over => CLIENT_GONE,
             None => self.outcome.reason,
         };
-        self.service.write_line(&self.outcome, reason, &self.line, self.status, self.bytes, took);
+        if self.service.log.is_on() {
+            self.service.write_line(&self.outcome, reason, self.line.clone(), self.status, self.bytes, took);
+        }
     }
 }
 

@@ -19,7 +19,6 @@ use crate::front::refusal::{self, Refusal};
 use crate::front::request_id::new_request_id;
 use crate::front::tunnel;
 use crate::interim::InterimSender;
-use crate::observe::access::timestamp;
 use crate::observe::{AccessLog, Metrics, Record};
 use crate::origin::{OriginError, TlsFault};
 use crate::semantics::date;
@@ -29,6 +28,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What connections hand their requests to. One per process.
@@ -143,7 +143,7 @@ impl Service {
         &self,
         outcome: &Outcome,
         reason: &'static str,
-        line: &Line,
+        line: Line,
         status: u16,
         bytes: u64,
         took: std::time::Duration,
@@ -153,14 +153,14 @@ impl Service {
         }
         let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let logged = self.log.log(Record {
-            time: timestamp(line.started.wall),
-            request_id: line.request_id.clone(),
+            time: line.started.wall,
+            request_id: line.request_id,
             client: line.client,
-            method: line.method.as_ref().map_or("-", Method::as_str).to_owned(),
+            method: line.method.as_ref().map_or(Cow::Borrowed("-"), word_of),
             scheme: line.scheme,
-            host: line.host.clone(),
-            path: line.path.clone(),
-            query: line.query.clone(),
+            host: line.host,
+            path: line.path,
+            query: line.query,
             protocol: line.protocol,
             status,
             outcome: outcome.kind.as_str(),
@@ -172,11 +172,21 @@ impl Service {
             bytes,
             duration_ms: ms(took),
             origin_ms: outcome.origin_time.map(ms),
-            user_agent: line.user_agent.clone(),
+            user_agent: line.user_agent,
         });
         if !logged {
             self.metrics.log_dropped();
         }
+    }
+}
+
+/// The usual ones cost no allocation.
+fn word_of(method: &Method) -> Cow<'static, str> {
+    match method.as_str() {
+        "GET" => "GET".into(),
+        "HEAD" => "HEAD".into(),
+        "POST" => "POST".into(),
+        other => other.to_owned().into(),
     }
 }
 
@@ -324,7 +334,7 @@ impl Handler for Arc<Service> {
             let place = &meta.place;
             self.engine.popular.note(&place.authority, &place.url, Some(&meta.selectors), self.clock.mono());
         }
-        if let Some(line) = &line {
+        if let Some(line) = line {
             let mut outcome = Outcome::new(Kind::Hit, "", &governed.policy.rule);
             outcome.tier = Some("memory");
             outcome.age = Some(hit.age);
@@ -334,7 +344,7 @@ impl Handler for Arc<Service> {
                 Shape::NotModified => StatusCode::NOT_MODIFIED,
                 Shape::Part(_) => StatusCode::PARTIAL_CONTENT,
             };
-            self.write_line(&outcome, "", line, status.as_u16(), bytes, took);
+            self.write_line(&outcome, "", *line, status.as_u16(), bytes, took);
         }
     }
 
@@ -369,7 +379,7 @@ impl Service {
         let outcome = Outcome::new(Kind::Error, refusal.as_str(), &unmatched());
         let status = response.status().as_u16();
         self.record(&outcome, std::time::Duration::ZERO, 0);
-        self.write_line(&outcome, outcome.reason, &line, status, 0, std::time::Duration::ZERO);
+        self.write_line(&outcome, outcome.reason, line, status, 0, std::time::Duration::ZERO);
         response
     }
 }

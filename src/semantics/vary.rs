@@ -16,6 +16,8 @@
 
 mod accept;
 
+pub(super) use accept::weighted_member;
+
 use http::header::{self, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 

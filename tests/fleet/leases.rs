@@ -112,3 +112,26 @@ scenario! {
         .await;
     }
 }
+
+scenario! {
+    async fn a_refresh_that_is_left_to_another_node_is_nobodys_failure(engine: Engine) {
+        // The lease outlasts the patience of those who wait (10 s).
+        let fleet = Fleet::plan().shared("lease", "30s").start(&engine).await;
+        let [one, two] = &fleet.nodes[..] else { unreachable!() };
+        fleet.origin.page("/page", |page| page.cache_control = "max-age=1, stale-while-revalidate=60".into());
+        fleet.share("/page").await;
+        two.get("/page").await.assert_hit();
+        tokio::time::sleep(ms(2500)).await;
+        fleet.origin.hold("/page");
+        one.get("/page").await; // stale; it refreshes, for both
+        fleet.origin.asked("/page", 2).await;
+        let held = fleet.origin.answer_newcomers("/page");
+        fleet.origin.bump("/page");
+        two.get("/page").await; // stale; it waits for the other one's refresh
+        fetching(two).await;
+        let new = two.send_with("GET", "/page", &[("cache-control", "no-cache")]).await;
+        assert_eq!(new.version(), 2, "{:?}", new.headers);
+        assert_eq!(new.header("proxy-status"), "");
+        held.unwrap().send_replace(false);
+    }
+}

@@ -75,6 +75,58 @@ scenario! {
     }
 }
 
+scenario! {
+    async fn after_a_purge_one_fetches_for_all_also_where_the_old_copy_had_longer_to_live(engine: Engine) {
+        let fleet = Fleet::plan().nodes(3).start(&engine).await;
+        fleet.share("/page").await;
+        for node in &fleet.nodes[1..] {
+            node.get("/page").await.assert_hit();
+        }
+        fleet.origin.page("/page", |page| page.cache_control = "max-age=600".into());
+        fleet.origin.bump("/page");
+        fleet.nodes[0].purge_page("/page", "fleet").await.assert_everywhere(3);
+        assert_eq!(fleet.share("/page").await.version(), 2);
+        for node in &fleet.nodes[1..] {
+            let found = node.get("/page").await;
+            found.assert_hit();
+            assert_eq!(found.version(), 2);
+        }
+        assert_eq!(fleet.origin.hits("/page"), 2);
+    }
+}
+
+scenario! {
+    async fn rfc9111_4_3_5_what_a_head_has_shown_to_be_stale_does_not_come_back_from_the_store(engine: Engine) {
+        let fleet = Fleet::plan().start(&engine).await;
+        fleet.share("/page").await;
+        fleet.nodes[1].get("/page").await.assert_hit();
+        fleet.origin.bump("/page");
+        fleet.nodes[1].send_with("HEAD", "/page", &[("cache-control", "no-cache")]).await;
+        assert_eq!(fleet.nodes[1].get("/page").await.version(), 2);
+    }
+}
+
+scenario! {
+    async fn who_waits_and_wants_what_is_new_is_not_given_what_the_store_had(engine: Engine) {
+        let fleet = Fleet::plan().start(&engine).await;
+        fleet.share("/page").await;
+        let reader = &fleet.nodes[1];
+        // Another page, so that connections and scripts are there.
+        fleet.share("/other").await;
+        reader.get("/other").await.assert_hit();
+        fleet.origin.bump("/page");
+        reader.proxy().set(Fault::Delay(ms(400)));
+        let insists = async {
+            eventually("a request on its way", PATIENCE, async || reader.metric("larder_inflight", &[]).await >= 1.0)
+                .await;
+            reader.send_with("GET", "/page", &[("cache-control", "no-cache")]).await
+        };
+        let (found, new) = tokio::join!(reader.get("/page"), insists);
+        found.assert_hit();
+        assert_eq!((found.version(), new.version()), (1, 2));
+    }
+}
+
 /// What is done to a value.
 #[derive(Clone, Copy, Debug)]
 enum Damage {

@@ -9,6 +9,7 @@ mod admin;
 mod after_write;
 mod caching;
 mod coalescing;
+mod compress;
 mod dashboard;
 mod dialects;
 mod dialects_callers;

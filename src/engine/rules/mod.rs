@@ -21,7 +21,7 @@ use conditions::Conditions;
 use glob::Host;
 use http::{HeaderMap, Method, StatusCode};
 use index::{Ids, Index, Reading};
-use patch::Patch;
+use patch::{Patch, Setting};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -74,6 +74,7 @@ pub struct RuleSet {
     merged: ArcSwap<HashMap<Ids, Arc<Policy>>>,
     path_and_host: bool,
     read_your_writes: bool,
+    compress: bool,
 }
 
 /// A rule with what every request asks of it, worked out once.
@@ -141,9 +142,8 @@ impl RuleSet {
         Ok(Self {
             index,
             path_and_host: !rules.iter().any(|r| r.beyond),
-            read_your_writes: rules
-                .iter()
-                .any(|r| r.rule.patch.read_your_writes.value().is_some_and(Option::is_some)),
+            read_your_writes: rules.iter().any(|r| sets(&r.rule.patch.read_your_writes)),
+            compress: rules.iter().any(|r| sets(&r.rule.patch.compress)),
             base: Policy::base(origin),
             merged: ArcSwap::from_pointee(HashMap::new()),
             rules,
@@ -158,6 +158,11 @@ impl RuleSet {
     /// No rule looks at anything of a request but path and host.
     pub fn only_path_and_host(&self) -> bool {
         self.path_and_host
+    }
+
+    /// Some rule sets `compress`.
+    pub fn compress(&self) -> bool {
+        self.compress
     }
 
     /// Some rule sets `read_your_writes`.
@@ -301,6 +306,11 @@ impl RuleSet {
         }
         policy
     }
+}
+
+/// Whether a rule switches something on.
+fn sets<T: Clone>(setting: &Setting<Option<T>>) -> bool {
+    setting.value().is_some_and(Option::is_some)
 }
 
 /// The policy of a request whose path reads two ways.

@@ -33,5 +33,15 @@ mod wire;
 
 pub use connection::serve;
 
+use super::handler::Limits;
+use std::mem::MaybeUninit;
+
+/// Whether the strict reader takes what `bytes` begin with for a complete request head, in the clear: what
+/// [`serve`] asks first, for who wants to try or to measure it. Reads at most 100 lines.
+pub fn accepts(bytes: &[u8], limits: &Limits) -> bool {
+    let mut slots = [const { MaybeUninit::uninit() }; 100];
+    matches!(head::read(bytes, &mut slots, limits, false), Ok(Some(_)))
+}
+
 #[cfg(test)]
 mod tests;

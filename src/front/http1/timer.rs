@@ -120,7 +120,7 @@ mod tests {
         let start = now();
         let mut woken = 0;
         // Pending now, armed for the tenth second; progress after seven; then ten more.
-        poll_fn(|cx| Poll::Ready(assert!(timer.poll(cx, Wait::Read, READ).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, Wait::Read, READ).is_pending())).await);
         tokio::time::advance(Duration::from_secs(7)).await;
         timer.clear(Wait::Read);
         poll_fn(|cx| {
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!((start.elapsed(), woken), (Duration::from_secs(17), 3));
         // Armed for ten seconds from now; a wait of five is over after five.
         timer.clear(Wait::Read);
-        poll_fn(|cx| Poll::Ready(assert!(timer.poll(cx, Wait::Read, READ).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, Wait::Read, READ).is_pending())).await);
         timer.clear(Wait::Read);
         poll_fn(|cx| timer.poll(cx, Wait::Read, WRITE)).await;
         assert_eq!(start.elapsed(), Duration::from_secs(22));
@@ -140,11 +140,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_is_woken() {
         let timer = std::sync::Arc::new(tokio::sync::Mutex::new(Timer::default()));
-        poll_fn(|cx| {
-            let Ok(mut timer) = timer.try_lock() else { return Poll::Pending };
-            Poll::Ready(assert!(timer.poll(cx, Wait::Read, READ).is_pending()))
-        })
-        .await;
+        let mut first = timer.lock().await;
+        assert!(poll_fn(|cx| Poll::Ready(first.poll(cx, Wait::Read, READ).is_pending())).await);
+        drop(first);
         // Another task goes on waiting, with another waker.
         let waited = tokio::spawn(async move {
             let mut timer = timer.lock().await;

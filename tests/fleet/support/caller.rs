@@ -58,8 +58,14 @@ impl Caller {
     }
 
     pub async fn send(&self, method: &str, path: &str) -> Answer {
-        let answer = self.try_send(method, path).await;
-        answer.unwrap_or_else(|e| panic!("{path} of {}: {e}\n{}", self.name, self.log()))
+        self.send_with(method, path, &[]).await
+    }
+
+    /// With more fields.
+    pub async fn send_with(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let fields = [&[("host", HOST)], fields].concat();
+        let answer = self.client.send(self.public, method, path, &fields, "").await;
+        answer.unwrap_or_else(|e| panic!("{} of {}: {e}\n{}", path, self.name, self.log()))
     }
 
     /// Clients of their own that ask at the same time, each on a connection of its own.
