@@ -77,10 +77,11 @@ fn engine() -> Arc<Engine> {
         schemes: vec!["http"],
         max_object: 1 << 20,
         generation: 1,
+        signer: None,
     };
     let memory = Memory::new(1 << 30, memory::Policy::TinyLfu);
     let purges = Arc::new(PurgeLog::alone(larder::purge::Limits::default()));
-    let engine = Engine::new(Clock::system(), memory, purges, Metrics::new(&words), site);
+    let engine = Engine::new(Clock::system(), memory, purges, Metrics::new(&words), None, site);
     let site = engine.site_owned();
     let facts = RequestFacts {
         method: &Method::GET,
@@ -94,7 +95,7 @@ fn engine() -> Arc<Engine> {
     let meta = meta(&engine, &resolved.policy);
     let body = Bytes::from(vec![b'x'; 1024]);
     let entry = engine.seal(&site, &resolved.policy, meta, Arc::from([body]), 1024, None);
-    engine.put(&the_key(), entry, &resolved.policy);
+    engine.put(&the_key(), Arc::new(entry), &resolved.policy);
     engine.remember(&PLAIN, &the_key(), &resolved, site.generation);
     engine
 }
@@ -180,7 +181,8 @@ fn head_completion(bencher: Bencher) {
 #[divan::bench]
 fn plan_decide() -> plan::Plan {
     let freshness = freshness();
-    let found = Found { freshness: &freshness, age: Duration::from_secs(7), verdict: Seen::Clean };
+    let found =
+        Found { freshness: &freshness, age: Duration::from_secs(7), verdict: Seen::Clean, unsynced: false };
     let wishes = Wishes { honour_client: true, early_refresh: None };
     plan::decide(black_box(Lookup::Found(found)), &RequestDirectives::default(), wishes, Duration::ZERO, 0.5)
 }

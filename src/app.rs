@@ -1,15 +1,19 @@
 //! The composition root: builds the rooms from a checked configuration, starts the listeners, reloads, drains.
 //! Nothing here decides about HTTP.
 
+use crate::access::sessions::Sessions;
 use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
-use crate::config::{self, Config, origins as wanted, server, telemetry};
+use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
 use crate::engine::draft::Refused;
+use crate::engine::explain::Normaliser;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
+use crate::engine::ryw::Signer;
 use crate::engine::{self, Engine, Site};
+use crate::fleet::Fleet;
 use crate::front::listener::{self, ConnSettings, Listener};
 use crate::front::refusal::Refusal;
 use crate::front::service::Service;
@@ -18,14 +22,18 @@ use crate::front::tracker::{ConnTracker, Turned};
 use crate::observe::metrics::Vocabulary;
 use crate::observe::{AccessLog, Format, Metrics};
 use crate::origin::Origin;
-use crate::purge::{Limits as PurgeLimits, Mode, PurgeLog};
+use crate::purge::{Limits as PurgeLimits, Mode, Purge, PurgeLog};
 use crate::semantics::storable::NotStored;
-use crate::settings::{conn_settings, gate, origin_settings, policy, purgers, schemes, settings};
+use crate::settings::{
+    conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings,
+};
+use crate::sockets::Sockets;
 use crate::store::Memory;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +43,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How often certificate files are looked at.
 const TLS_WATCH: Duration = Duration::from_secs(2);
+
+/// For requests that are under way when the admin listener closes: longer than a purge call takes, shorter than a successor waits.
+const ADMIN_GRACE: Duration = Duration::from_secs(10);
 
 /// Why it could not start (exit status 1) or take a new configuration.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +60,10 @@ pub enum StartError {
     Tls(String),
     #[error("origin {0}: {1}")]
     Origin(String, String),
+    #[error("the process before this one: {0}")]
+    HandOver(std::io::Error),
+    #[error("shared: {0}")]
+    Shared(String),
     #[error(
         "the admin listener is bound to {0}, which other machines can reach: `admin.tokens` can't be empty"
     )]
@@ -58,7 +73,7 @@ pub enum StartError {
 impl StartError {
     /// It is the configuration's fault, or of a file it names; not the machine's.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Exposed(_))
+        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Shared(_) | Self::Exposed(_))
     }
 }
 
@@ -74,6 +89,8 @@ pub struct Running {
     /// Set once the public side is done; the admin listener stays until then.
     stop_admin: watch::Sender<bool>,
     listeners: JoinSet<()>,
+    sockets: Sockets,
+    admin_task: JoinSet<()>,
     background: JoinSet<()>,
     reloads: mpsc::Receiver<Asked>,
     /// What reloads don't change; see [`fixed`].
@@ -94,18 +111,25 @@ struct Current {
 /// # Errors
 /// A port that is taken, a certificate that can't be read, an origin that can't be built.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+    start_on(config, clock, Sockets::default()).await
+}
+
+/// The same on sockets that were handed over, as far as they are those that the configuration names.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Result<Running, StartError> {
     let fixed = fixed(&config);
-    let Config { server, admin, origins: wanted, memory, log, rules, shown, .. } = config;
+    let Config { server, admin, origins: wanted, memory, shared, log, rules, shown, .. } = config;
     let mut background = JoinSet::new();
     let demo = start_demo(&wanted, &clock)?;
     let built = origins(&wanted, &clock, demo.as_ref().map(|demo| demo.address), (&[], &Built::new()))?;
     let site = site(&server, built, memory.max_object, rules, 1);
     let metrics = metrics(&site);
     let memory = Memory::new(memory.capacity, policy(memory.policy));
-    let purges = Arc::new(PurgeLog::alone(PurgeLimits::default()));
-    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), site);
-    background.spawn(engine.clone().sweep());
-    background.spawn(engine.clone().sweep_near());
+    let (purges, fleet) = purges(shared.as_ref(), &server, &metrics, &clock)?;
+    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet, site);
+    run_engine(&engine, &mut background);
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
@@ -120,7 +144,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let mut listeners = JoinSet::new();
     let mut public = Vec::new();
     for wanted in &server.listen {
-        let listener = open(wanted, server.proxy_protocol, &draining, &mut background)?;
+        let listener = open(wanted, server.proxy_protocol, &draining, &mut sockets, &mut background)?;
         public.push(listener.socket.local_addr().unwrap_or(wanted.address));
         let run = listener::run(
             listener,
@@ -134,6 +158,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     }
     let address = admin.address;
     let (reload, reloads) = mpsc::channel(admin::reload::QUEUE);
+    let listens = service.clone();
     let admin = Arc::new(Admin {
         engine,
         gate: ArcSwap::from_pointee(gate(&admin)),
@@ -142,9 +167,18 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         connections: Box::new(tracker.clone()),
         config: ArcSwap::from_pointee(shown),
         reload,
+        normaliser: Normaliser::new(move |question| listens.dry(question)),
+        streams: admin::stream::Places::default(),
+        sessions: Sessions::default(),
     });
     let (stop_admin, stopped) = watch::channel(false);
-    let admin_address = start_admin(address, &admin, stopped, &mut background).await?;
+    let admin_socket = admin_socket(address, &mut sockets)?;
+    sockets.close_unused();
+    let mut admin_task = JoinSet::new();
+    let admin_address = admin_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    if let Some(socket) = admin_socket {
+        admin_task.spawn(admin::serve::run(socket, admin::router(admin.clone()), stopped));
+    }
     Ok(Running {
         service,
         admin,
@@ -155,6 +189,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         drain,
         stop_admin,
         listeners,
+        sockets,
+        admin_task,
         background,
         reloads,
         fixed,
@@ -233,11 +269,48 @@ impl Running {
     /// admin listener stays open until the end.
     pub async fn drain(mut self) {
         self.admin.draining.store(true, Ordering::Release);
+        self.sockets.close();
         self.drain.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
-        self.stop_admin.send_replace(true);
+        self.close_admin().await;
+        if let Some(fleet) = &self.admin.engine.fleet {
+            fleet.log.sign_off().await;
+        }
         self.background.abort_all();
         while self.background.join_next().await.is_some() {}
+    }
+
+    /// The sockets that this process listens on, for the next one.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub fn sockets(&self) -> std::io::Result<Vec<OwnedFd>> {
+        self.sockets.copies()
+    }
+
+    /// Stops accepting on the admin listener, and waits until the requests that are under way there are done, but not for one whose
+    /// client doesn't read its answer: nobody hears signals meanwhile, and a successor waits. A purge must not be taken by a
+    /// process that hands over: it would hold in that one alone (rulings 24).
+    pub async fn close_admin(&mut self) {
+        self.stop_admin.send_replace(true);
+        let done = async { while self.admin_task.join_next().await.is_some() {} };
+        if tokio::time::timeout(ADMIN_GRACE, done).await.is_err() {
+            self.admin_task.shutdown().await; // its connections end with it
+        }
+    }
+
+    /// The process that was to take over has failed: accepts on the admin listener again, if there is one.
+    pub fn reopen_admin(&mut self) {
+        let Some(socket) = self.admin_address.and_then(|address| self.sockets.copy(address)) else { return };
+        match listener::adopt(socket) {
+            Ok(socket) => {
+                let (stop, stopped) = watch::channel(false);
+                self.stop_admin = stop;
+                let router = admin::router(self.admin.clone());
+                self.admin_task.spawn(admin::serve::run(socket, router, stopped));
+            }
+            Err(error) => tracing::error!(%error, "the admin listener stays closed"),
+        }
     }
 
     /// Open client connections.
@@ -257,6 +330,37 @@ impl Connections for ConnTracker {
 }
 
 type Origins = [(Arc<str>, wanted::Origin)];
+
+/// What the engine does while nobody asks it for anything.
+fn run_engine(engine: &Arc<Engine>, background: &mut JoinSet<()>) {
+    background.spawn(engine.clone().sweep());
+    background.spawn(engine.clone().sweep_near());
+    if let Some(fleet) = &engine.fleet {
+        let engine = Arc::downgrade(engine);
+        let heard = move |purge: &Arc<Purge>| {
+            if let Some(engine) = engine.upgrade() {
+                engine.heard(purge);
+            }
+        };
+        background.spawn(fleet.clone().run(Box::new(heard)));
+    }
+}
+
+/// The purge log, and the fleet whose log it follows.
+fn purges(
+    shared: Option<&storage::Shared>,
+    server: &server::Server,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+) -> Result<(Arc<PurgeLog>, Option<Arc<Fleet>>), StartError> {
+    let Some(shared) = shared else {
+        return Ok((Arc::new(PurgeLog::alone(PurgeLimits::default())), None));
+    };
+    let settings = fleet_settings(shared, server).map_err(StartError::Shared)?;
+    let purges = Arc::new(PurgeLog::in_fleet(PurgeLimits::default()));
+    let fleet = Fleet::new(settings, purges.clone(), metrics.clone(), clock.clone());
+    Ok((purges, Some(fleet)))
+}
 
 /// The sample origin, while somebody may ask it.
 #[derive(Debug)]
@@ -291,7 +395,7 @@ fn start_demo(origins: &Origins, clock: &Clock) -> Result<Option<Demo>, StartErr
 
 /// What of a configuration holds from the start to the end of a process, in its words.
 fn fixed(config: &Config) -> Vec<(&'static str, String)> {
-    let Config { server, admin, memory, log, .. } = config;
+    let Config { server, admin, memory, shared, log, .. } = config;
     vec![
         ("server.listen", format!("{:?}", server.listen)),
         ("server.threads", server.threads.to_string()),
@@ -299,6 +403,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("admin.address", format!("{:?}", admin.address)),
         ("memory.capacity", memory.capacity.to_string()),
         ("memory.policy", format!("{:?}", memory.policy)),
+        ("shared", format!("{shared:?}")),
         ("log.access", format!("{:?}", log.access)),
         ("log.level", format!("{:?}", log.level)),
     ]
@@ -312,6 +417,9 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
 pub fn check(config: &Config) -> Result<(), StartError> {
     for files in config.server.listen.iter().filter_map(|listener| listener.tls.as_ref()) {
         load_tls(files)?;
+    }
+    if let Some(shared) = &config.shared {
+        fleet_settings(shared, &config.server).map_err(StartError::Shared)?;
     }
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     for (name, wanted) in &config.origins {
@@ -346,6 +454,7 @@ fn open(
     wanted: &server::Listener,
     proxy_protocol: bool,
     draining: &watch::Receiver<bool>,
+    sockets: &mut Sockets,
     background: &mut JoinSet<()>,
 ) -> Result<Listener, StartError> {
     let tls = match &wanted.tls {
@@ -356,22 +465,21 @@ fn open(
             Some(reloader)
         }
     };
-    let socket = listener::bind(wanted.address, false).map_err(|e| StartError::Listen(wanted.address, e))?;
+    let failed = |e| StartError::Listen(wanted.address, e);
+    let socket = sockets.take(wanted.address, || listener::bind(wanted.address)).map_err(failed)?;
+    let socket = listener::adopt(socket).map_err(failed)?;
     let proxy_protocol = wanted.proxy_protocol.unwrap_or(proxy_protocol);
     Ok(Listener { socket, tls, proxy_protocol })
 }
 
-async fn start_admin(
+fn admin_socket(
     address: Option<SocketAddr>,
-    admin: &Arc<Admin>,
-    stopped: watch::Receiver<bool>,
-    background: &mut JoinSet<()>,
-) -> Result<Option<SocketAddr>, StartError> {
+    sockets: &mut Sockets,
+) -> Result<Option<TcpListener>, StartError> {
     let Some(address) = address else { return Ok(None) };
-    let socket = TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))?;
-    let bound = socket.local_addr().map_err(|e| StartError::Listen(address, e))?;
-    background.spawn(admin::serve::run(socket, admin::router(admin.clone()), stopped));
-    Ok(Some(bound))
+    let failed = |e| StartError::Listen(address, e);
+    let socket = sockets.take(address, || listener::bind(address)).map_err(failed)?;
+    Ok(Some(listener::adopt(socket).map_err(failed)?))
 }
 
 fn access_log(wanted: telemetry::AccessLog) -> Result<AccessLog, StartError> {
@@ -422,6 +530,7 @@ fn site(server: &server::Server, origins: Built, max_object: u64, rules: RuleSet
         server_name,
         max_object,
         generation,
+        signer: server.secret.as_ref().map(|secret| Signer::new(secret.expose())),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod origin;
 pub mod purge;
 pub mod semantics;
 pub mod settings;
+pub mod sockets;
 pub mod store;
 pub mod time;
 pub mod worker;

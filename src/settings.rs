@@ -3,6 +3,7 @@
 
 use crate::access::{Gate, Scope, Token};
 use crate::config::{self, origins as wanted, server, storage};
+use crate::fleet;
 use crate::front::handler::Limits;
 use crate::front::listener::ConnSettings;
 use crate::front::normalise;
@@ -20,6 +21,41 @@ pub fn schemes(server: &server::Server) -> Vec<&'static str> {
         .filter(|(_, tls)| serves(*tls))
         .map(|(scheme, _)| scheme)
         .collect()
+}
+
+/// # Errors
+/// An address that can't be read, in a sentence.
+pub fn fleet_settings(shared: &storage::Shared, server: &server::Server) -> Result<fleet::Settings, String> {
+    let (topology, tls, auth, db) = fleet::links::url::parse(shared.url.expose())?;
+    Ok(fleet::Settings {
+        topology,
+        tls,
+        auth,
+        db,
+        namespace: shared.namespace.clone(),
+        timeout: shared.timeout,
+        max_object: shared.max_object,
+        breaker: fleet::settings::Breaker {
+            failures: shared.breaker.failures,
+            open_for: shared.breaker.open_for,
+        },
+        lease: shared.lease,
+        max_unsynced: shared.max_unsynced,
+        when_unsynced: match shared.when_unsynced {
+            storage::WhenUnsynced::Revalidate => fleet::settings::WhenUnsynced::Revalidate,
+            storage::WhenUnsynced::Serve => fleet::settings::WhenUnsynced::Serve,
+            storage::WhenUnsynced::Bypass => fleet::settings::WhenUnsynced::Bypass,
+        },
+        keys: fleet::settings::Keys(shared.keys().map(|key| *key.expose()).collect()),
+        secret: server.secret.as_ref().map(|secret| secret.expose().into()),
+        node_name: node_name().into(),
+    })
+}
+
+/// What a person calls this machine, and which of the processes on it this is.
+fn node_name() -> String {
+    let system = rustix::system::uname();
+    format!("{}/{}", system.nodename().to_string_lossy(), std::process::id())
 }
 
 /// # Errors

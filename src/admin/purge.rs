@@ -3,6 +3,7 @@
 use super::purge_request::{self, Wait};
 use super::{Admin, Caller, json_response, problem, query};
 use crate::engine::purge::Purged;
+use crate::fleet::transport::Reach;
 use crate::observe::access::timestamp;
 use crate::purge::normal::BadUrl;
 use crate::purge::{Matched, Purge, Receipt, Selector};
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use purge_request::{Problem, PurgeRequest};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Of `GET /purges`.
 pub const PURGES_PARAMETERS: [&str; 1] = ["limit"];
@@ -42,8 +44,18 @@ pub async fn purge(
     let purge = Purge { who: caller.name, ..Purge::new(request.mode, selectors) };
     // On a thread that may block: counting what a prefix selects takes a moment.
     let engine = admin.engine.clone();
+    let began = engine.clock.elapsed();
     match tokio::task::spawn_blocking(move || engine.purge(purge)).await {
-        Ok(purged) => json_response(StatusCode::OK, &receipt(&request, &purged)),
+        Ok(purged) => {
+            let reach = admin.engine.reached(purged.applied.at, request.wait == Wait::Fleet).await;
+            let done = match request.wait {
+                Wait::Node => reach.is_logged(),
+                Wait::Fleet => reach.is_everywhere(),
+            };
+            let took = admin.engine.clock.elapsed().saturating_sub(began);
+            let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
+            json_response(status, &receipt(&purged, &reach, took))
+        }
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the purge was not counted; it may hold"),
     }
 }
@@ -79,19 +91,16 @@ fn refuse(wrong: &Problem) -> Response {
     json_response(StatusCode::BAD_REQUEST, &body)
 }
 
-/// interface.md §3. A node alone is its own fleet, so that `wait: fleet` is met when this node has applied it.
-fn receipt(request: &PurgeRequest, purged: &Purged) -> Value {
+/// interface.md §3. `took_ms` is all that the caller waited for.
+fn receipt(purged: &Purged, reach: &Reach, took: Duration) -> Value {
     let mut receipt = Map::new();
-    receipt.insert("id".into(), purged.applied.at.to_string().into());
+    let id = reach.id.map_or_else(|| purged.applied.at.to_string(), |id| id.to_string());
+    receipt.insert("id".into(), id.into());
     receipt.insert("selectors".into(), purged.applied.selectors.into());
     note_matched(&mut receipt, purged.matched);
-    receipt.insert(
-        "nodes".into(),
-        match request.wait {
-            Wait::Node | Wait::Fleet => json!({ "applied": 1, "total": 1, "missing": [] }),
-        },
-    );
-    receipt.insert("took_ms".into(), milliseconds(purged.took));
+    let nodes = json!({ "applied": reach.applied, "total": reach.total, "missing": reach.missing });
+    receipt.insert("nodes".into(), nodes);
+    receipt.insert("took_ms".into(), milliseconds(took));
     Value::Object(receipt)
 }
 
@@ -104,7 +113,7 @@ fn note_matched(receipt: &mut Map<String, Value>, matched: Matched) {
 }
 
 /// With three decimals.
-fn milliseconds(took: std::time::Duration) -> Value {
+fn milliseconds(took: Duration) -> Value {
     let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
     json!(f64::from(micros) / 1000.0)
 }
@@ -118,7 +127,7 @@ pub async fn purges(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
     json_response(StatusCode::OK, &json!({ "purges": purges }))
 }
 
-fn listed(of: &Receipt) -> Value {
+pub(super) fn listed(of: &Receipt) -> Value {
     let mut listed = Map::new();
     listed.insert("id".into(), of.at.to_string().into());
     listed.insert("summary".into(), of.summary.as_str().into());

@@ -1,13 +1,16 @@
 //! `larder serve`: runs the proxy until it is told to stop; SIGHUP reloads.
 
+use super::handover::{Failed, Itself, Predecessor, tell_systemd};
 use super::{BAD_CONFIGURATION, ConfigArg, config_of_environment, descriptors, fail};
 use crate::admin::reload::{Finding, Reloaded};
-use crate::app::{self, Running};
+use crate::app::{self, Running, StartError};
 use crate::clock::Clock;
 use crate::config::report::{self, Report};
 use crate::config::server::Listener;
 use crate::config::telemetry::Level;
 use crate::config::{self, Config, Loaded};
+use crate::sockets::Sockets;
+use sd_notify::NotifyState;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -107,8 +110,9 @@ pub fn run(args: Args) -> ExitCode {
     if loaded.config.server.threads > 0 {
         builder.worker_threads(loaded.config.server.threads);
     }
+    let sockets = Sockets::from_environment();
     match builder.build() {
-        Ok(runtime) => runtime.block_on(serve(&args, loaded.config)),
+        Ok(runtime) => runtime.block_on(serve(&args, loaded.config, sockets)),
         Err(error) => fail(1, format_args!("cannot start: {error}")),
     }
 }
@@ -127,30 +131,70 @@ fn start_tracing(level: Level) {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
-async fn serve(args: &Args, config: Config) -> ExitCode {
+/// Starts, at once or, where this process takes over from another, when that one says so.
+async fn start(config: Config, sockets: Sockets) -> Result<(Running, Option<Predecessor>), StartError> {
+    let mut before = Predecessor::find().map_err(StartError::HandOver)?;
+    if let Some(before) = &mut before {
+        app::check(&config)?;
+        before.ready().await.map_err(StartError::HandOver)?;
+    }
+    let running = app::start_on(config, Clock::system(), sockets).await?;
+    Ok((running, before))
+}
+
+async fn serve(args: &Args, config: Config, sockets: Sockets) -> ExitCode {
     let Ok(mut signals) = Signals::listen() else { return fail(1, "cannot listen for signals") };
+    let itself = Itself::note();
     let tls: Vec<bool> = config.server.listen.iter().map(|l| l.tls.is_some()).collect();
-    let mut running = match app::start(config, Clock::system()).await {
+    let (mut running, before) = match start(config, sockets).await {
         Ok(running) => running,
         Err(error) if error.is_configuration() => return fail(BAD_CONFIGURATION, error),
         Err(error) => return fail(1, error),
     };
     announce(&running, &tls);
+    tell_systemd(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
+    if let Some(before) = before {
+        before.serving().await;
+    }
+    let mut handed_over = false;
     loop {
         tokio::select! {
             told = signals.next() => match told {
                 Told::End => break,
                 Told::Reload => drop(reload(args, &running)),
-                Told::HandOver => tracing::warn!("SIGUSR2: handing over to a new process is not in this version yet"),
+                Told::HandOver => match hand_over(&itself, &mut running).await {
+                    Ok(()) => {
+                        handed_over = true;
+                        break;
+                    }
+                    Err(error) => tracing::error!(%error, "not handed over: this process goes on"),
+                },
             },
             asked = running.reload_asked() => asked.answer(reload(args, &running)),
         }
     }
     tracing::info!(connections = running.connections(), "draining");
+    if !handed_over {
+        tell_systemd(&[NotifyState::Stopping]); // else the service runs on in the new process
+    }
     tokio::select! {
         () = running.drain() => ExitCode::SUCCESS,
         () = signals.end() => fail(1, "told twice to end: not waiting for what is under way"),
     }
+}
+
+/// Starts a new process on our sockets. When this returns well it serves, and we have nothing left to do but drain.
+async fn hand_over(itself: &Itself, running: &mut Running) -> Result<(), Failed> {
+    let sockets = running.sockets().map_err(Failed::Start)?;
+    let successor = itself.start_successor(sockets).await?;
+    let id = successor.id();
+    running.close_admin().await;
+    if let Err(error) = successor.go().await {
+        running.reopen_admin();
+        return Err(error);
+    }
+    tracing::info!(process = id, "handed over to a new process");
+    Ok(())
 }
 
 /// What a signal asks for.

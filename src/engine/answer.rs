@@ -4,35 +4,34 @@
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{Base, Refused};
-use crate::engine::fast::Plain;
 use crate::engine::fetch::{self, Fetch, LeaderAnswer, content_type};
+use crate::engine::fleet::Sharing;
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage, Ticket};
 use crate::engine::held::{Going, Held, found};
 use crate::engine::key;
 use crate::engine::markers::Mark;
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
-use crate::engine::plan::{self, Lookup, PassWhy, Plan, Seen, StaleWhy, ValidateWhy, Wishes};
+use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
-use crate::engine::request::{
-    Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
-};
+use crate::engine::rate;
+use crate::engine::request::{Asked, Incoming, Raw, body_digest, keyed_body, path_and_query};
 use crate::engine::rules::{RequestFacts, Resolved};
+use crate::engine::serve::status_failure;
 use crate::engine::site::{self, Engine, Site};
 use crate::engine::waiting::Waited;
+use crate::engine::way::{Entrance, Way};
 use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Member};
-use crate::semantics::reuse::Failure as Reach;
-use crate::semantics::{preconditions, vary};
+use crate::semantics::{coding, vary};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use http_body::Body;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -45,6 +44,8 @@ pub enum Failure {
     Origin(OriginError),
     /// The client's body could not be read to its end.
     RequestBody,
+    /// More requests than a rule's `rate` allows; the next is admitted after that time.
+    TooManyRequests(Duration),
     Internal,
 }
 
@@ -75,14 +76,22 @@ pub(super) struct Ask {
     /// See [`Incoming::forced`].
     pub forced: bool,
     pub raw: Option<Raw>,
+    pub sharing: Option<Sharing>,
 }
 
 impl Engine {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, mut incoming: Incoming) -> Answered {
         let site = self.site_owned();
+        let wrote_lately = self.wrote_lately(&site, &mut incoming);
         let resolved = site.rules.resolve(&incoming.facts());
         let policy = resolved.policy.clone();
+        if let Some(limit) = &policy.rate
+            && let Err(wait) = self.rates.admit(&policy.rated_by, limit, incoming.client, self.now().mono)
+        {
+            let outcome = Outcome::new(Kind::Error, rate::REASON, &policy.rule);
+            return (Err(Failure::TooManyRequests(wait)), outcome);
+        }
         if let Some(respond) = &policy.respond {
             let response = responded(respond, &resolved, &incoming.facts());
             return (Ok(response), Outcome::new(Kind::Pass, "respond", &policy.rule));
@@ -91,27 +100,13 @@ impl Engine {
             Ok(keyed) => keyed,
             Err(failure) => return (Err(failure), Outcome::new(Kind::Error, "request-body", &policy.rule)),
         };
-        let read_by_rule = is_keyed_by_body(&incoming.method, &policy);
-        let admitted = plan::admit(&plan::Facts {
-            method: &incoming.method,
-            has_body: !incoming.body.is_end_stream(),
-            keyed_body: keyed.is_some(),
-            keyed_body_too_large: read_by_rule && keyed.is_none(),
-            bypass: policy.bypass,
-            ambiguous_path: resolved.disagree,
-            connection_named_end_to_end: incoming.connection_named_end_to_end,
-            upgrade: incoming.upgrade.is_some(),
-            only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
-        });
-        let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
-        let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
-        let (why, base) = match (admitted, base) {
-            (Ok(()), Ok(base)) => {
+        let Entrance { why, query, base } = self.enter(&incoming, &resolved, keyed.is_some(), wrote_lately);
+        let (why, base) = match (why, base) {
+            (None, Some(base)) => {
                 let ask = Ask::new(self.clone(), site, resolved, incoming, query, base, keyed);
                 return ask.answer().await;
             }
-            (Err(why), base) => (why, base.ok()),
-            (Ok(()), Err(_)) => (PassWhy::Unselectable, None),
+            (why, base) => (why.unwrap_or(PassWhy::Unselectable), base),
         };
         if let Some(bytes) = keyed {
             incoming.body = crate::body::full_in(bytes); // gathered in vain: it goes with the request
@@ -121,7 +116,7 @@ impl Engine {
 }
 
 impl Ask {
-    fn new(
+    pub(super) fn new(
         engine: Arc<Engine>,
         site: Arc<Site>,
         resolved: Resolved,
@@ -171,6 +166,7 @@ impl Ask {
             interim: incoming.interim,
             forced: incoming.forced,
             raw: incoming.raw,
+            sharing: None,
             body,
             engine,
             site,
@@ -209,13 +205,18 @@ impl Ask {
     }
 
     /// What the store has for this request, with the purge log's word on it.
-    fn look_up(&self, now: Now) -> Held {
+    pub(super) fn look_up(&self, now: Now) -> Held {
+        self.held(now, |entry| self.seen(entry, now))
+    }
+
+    pub(super) fn held(&self, now: Now, seen: impl Fn(&Entry) -> Seen) -> Held {
         let resource = self.engine.memory.get(&self.key);
         let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
         let other_variants = resource.is_some() && selected.is_none();
         let entry = selected.filter(|e| !is_useless(e, now.mono));
-        let entry = entry.map(|e| (e.clone(), self.seen(e, now)));
-        Held { resource, other_variants, entry }
+        let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e.meta.began, now));
+        let entry = entry.map(|e| (e.clone(), seen(e)));
+        Held { resource, other_variants, entry, unsynced }
     }
 
     /// Would a look-up still find the same?
@@ -228,11 +229,11 @@ impl Ask {
         }
     }
 
-    fn seen(&self, entry: &Entry, now: Now) -> Seen {
+    pub(super) fn seen(&self, entry: &Entry, now: Now) -> Seen {
         Seen::from_verdict(self.engine.verdict(entry), || entry.meta.age(entry.check.stale_since(now.mono)))
     }
 
-    fn wishes(&self) -> Wishes {
+    pub(super) fn wishes(&self) -> Wishes {
         Wishes {
             honour_client: self.policy().client_revalidate_honour || self.forced,
             early_refresh: self.policy().early_refresh,
@@ -240,13 +241,26 @@ impl Ask {
     }
 
     /// Whether what is remembered of the key makes this request fetch for itself.
-    fn keeps_apart(&self, mark: Option<Mark>) -> bool {
+    pub(super) fn keeps_apart(&self, mark: Option<Mark>) -> bool {
         match mark {
             None => false,
             Some(Mark::NotShareable | Mark::TooLarge) => true,
             Some(Mark::NotShareableAuthorized) => self.headers.contains_key(AUTHORIZATION),
             Some(Mark::NotShareableWithCookie) => self.headers.contains_key(COOKIE),
         }
+    }
+
+    /// How this request makes use of the other nodes. Not at all where nothing of theirs could answer it.
+    pub(super) fn may_share(&self) -> Option<Sharing> {
+        let wishes = self.wishes();
+        let wants_new = wishes.honour_client
+            && (self.directives.no_cache || self.directives.max_age.is_some_and(|age| age == 0));
+        let shares = self.engine.fleet.is_some() && !self.forced && !self.directives.no_store && !wants_new;
+        shares.then(|| Sharing {
+            patience: self.policy().coalesce.unwrap_or_default(),
+            directives: self.directives.clone(),
+            honour_client: wishes.honour_client,
+        })
     }
 
     /// Nothing is stored, and most likely nothing will be: the client's conditions and ranges go to the origin
@@ -257,6 +271,9 @@ impl Ask {
                 self.headers.append(name.clone(), value.clone());
             }
         }
+        if self.site.rules.compress() {
+            coding::restore(&mut self.headers);
+        }
     }
 
     pub(super) fn flight_key(&self, variant: Option<Box<[u8]>>) -> FlightKey {
@@ -265,29 +282,29 @@ impl Ask {
 
     async fn answer(mut self) -> Answered {
         let mark = self.engine.markers.get(&self.key, self.engine.clock.now().mono);
+        let apart = self.keeps_apart(mark);
         // An answer to a request with `no-store` is for nobody else (RFC 9111 §5.2.1.5).
-        let mut alone =
-            self.policy().coalesce.is_none() || self.directives.no_store || self.keeps_apart(mark);
+        let mut alone = self.policy().coalesce.is_none() || self.directives.no_store || apart;
+        self.sharing = self.may_share().filter(|_| !apart);
         let mut collapsed = Collapsed::NotTried;
         let mut hint = None;
         for round in 0.. {
             let now = self.engine.clock.now();
             let held = self.look_up(now);
-            let going = match self.plan(&held, now) {
-                Plan::Serve { stale, refresh } => return self.serve(&held, stale, refresh, now),
-                Plan::Refuse => {
+            let going = match self.way(self.plan(&held, now, 1.0 - fastrand::f64()), mark) {
+                Way::Serve { stale, refresh } => return self.serve(&held, stale, refresh, now),
+                Way::Refuse => {
                     return (Err(Failure::OnlyIfCached), self.outcome(Kind::Error, "only-if-cached"));
                 }
-                Plan::Fetch(forward) => Going { forward, why: None },
-                Plan::Validate(why) => Going { forward: why.forward(), why: Some(why) },
+                Way::RangeOfLarge => return pass::range_of_large(&self).await,
+                Way::Head(going) => return self.head(held, going).await,
+                Way::Fetch(going) => going,
             };
-            if mark == Some(Mark::TooLarge) && self.wants_range() {
-                return pass::range_of_large(&self).await;
-            }
-            if self.asked.method == Method::HEAD && !self.forced {
-                return self.head(held, going).await;
-            }
             if alone || round >= ROUNDS {
+                // Who has waited in vain here does not wait for other nodes too.
+                if self.policy().coalesce.is_some() {
+                    self.sharing = None;
+                }
                 let flight = self.engine.flights.alone(&self.key, || self.start());
                 if mark == Some(Mark::NotShareable) && held.entry.is_none() {
                     self.forward_conditions();
@@ -317,109 +334,43 @@ impl Ask {
         (Err(Failure::Internal), self.outcome(Kind::Error, "internal"))
     }
 
-    fn plan(&self, held: &Held, now: Now) -> Plan {
+    /// `luck` is a uniform random number in (0, 1], for early refresh.
+    pub(super) fn plan(&self, held: &Held, now: Now, luck: f64) -> Plan {
         let lookup = match &held.entry {
-            Some((entry, seen)) => Lookup::Found(found(entry, *seen, now)),
+            Some((entry, seen)) => {
+                Lookup::Found(Found { unsynced: held.unsynced, ..found(entry, *seen, now) })
+            }
             None if held.other_variants => Lookup::OtherVariants,
             None => Lookup::Nothing,
         };
         let fetch_time = held.entry.as_ref().map_or(Duration::ZERO, |(e, _)| e.meta.fetch_time);
-        plan::decide(lookup, &self.directives, self.wishes(), fetch_time, 1.0 - fastrand::f64())
+        plan::decide(lookup, &self.directives, self.wishes(), fetch_time, luck)
     }
 
     pub(super) fn start(&self) -> Arc<Flight> {
-        Flight::begin(&self.engine.purges, self.base.selectors.clone())
+        let now = self.engine.clock.now().mono;
+        Flight::begin(&self.engine.purges, self.base.selectors.clone(), now)
     }
 
     /// A request that arrives after a purge must not be answered by a fetch from before it (rulings 10).
-    /// Neither may one that wants what the origin has now, of which an earlier fetch knows nothing.
+    /// Neither may one that wants what the origin has now, of which an earlier fetch knows nothing. And a node that may have
+    /// missed a purge uses a fetch no longer than what that will have stored (rulings 19).
     pub(super) fn may_join(&self, flight: &Flight) -> bool {
-        if self.forced {
+        let now = self.engine.clock.now();
+        if self.forced || self.engine.may_be_purged_unheard(flight.began, now) {
             return false;
         }
         let untouched = self.engine.untouched_since(flight.born, &self.base);
         match flight.stage() {
             Stage::Shared(shared) => untouched && self.engine.untouched_meta(&shared.meta),
-            Stage::Confirmed(entry, _) => untouched && self.engine.untouched_meta(&entry.meta),
+            Stage::Confirmed(entry, _) | Stage::Promoted(entry) => {
+                untouched
+                    && self.engine.untouched_meta(&entry.meta)
+                    && !self.engine.may_be_purged_unheard(entry.meta.began, now)
+            }
             Stage::Pending => untouched,
-            Stage::NotShareable(_) | Stage::Failed(_) => false,
+            Stage::NotShareable(_) | Stage::Failed(_) | Stage::LeftToOthers => false,
         }
-    }
-
-    /// From the store, as it is.
-    fn serve(&self, held: &Held, stale: Option<StaleWhy>, refresh: bool, now: Now) -> Answered {
-        let Some((entry, seen)) = &held.entry else {
-            return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
-        };
-        if refresh {
-            self.refresh_in_background(held, entry);
-        }
-        let member = Member {
-            ttl: Some(seen.ttl(&entry.meta, now)),
-            detail: stale.map(StaleWhy::as_str),
-            ..Member::default()
-        };
-        let kind = if stale.is_some() { Kind::Stale } else { Kind::Hit };
-        // The fast lane reads neither bodies nor conditions on the method, and serves GET and HEAD alone: an answer
-        // to a read that is keyed by its body is not what a GET for the same target gets.
-        let plain_read = self.body.is_none() && matches!(self.asked.method, Method::GET | Method::HEAD);
-        if let (Kind::Hit, Some(raw), true) = (kind, &self.raw, plain_read) {
-            let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
-            self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
-            self.prepare_anew(entry);
-        }
-        self.stored_answer(entry, kind, stale.map_or("", StaleWhy::as_str), &member, now)
-    }
-
-    pub(super) fn stored_answer(
-        &self,
-        entry: &Entry,
-        kind: Kind,
-        reason: &'static str,
-        member: &Member,
-        now: Now,
-    ) -> Answered {
-        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
-        let edits = self.edits(&policy);
-        let response = deliver::from_entry(&self.client(&policy, &edits), entry, member, now);
-        let mut outcome = Outcome::new(kind, reason, &policy.rule).with_member(member);
-        outcome.tier = Some("memory");
-        outcome.age = Some(entry.meta.age(now.mono));
-        (Ok(response), outcome)
-    }
-
-    pub(super) fn stale_instead(&self, held: &Held, failure: Option<Reach>) -> Option<StaleWhy> {
-        let (entry, _) = held.entry.as_ref()?;
-        let now = self.engine.clock.now();
-        // Asked again: a purge may have come while the origin failed.
-        plan::on_failure(found(entry, self.seen(entry, now), now), &self.directives, failure?)
-    }
-
-    pub(super) fn serve_stale(&self, held: &Held, why: StaleWhy, member: Member, now: Now) -> Answered {
-        let Some((entry, _)) = &held.entry else {
-            return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
-        };
-        let member = Member {
-            ttl: Some(self.seen(entry, now).ttl(&entry.meta, now)),
-            detail: Some(why.as_str()),
-            ..member
-        };
-        self.stored_answer(entry, Kind::Stale, why.as_str(), &member, now)
-    }
-
-    /// No answer from the origin: stale if that is allowed, else an error. `member` is what there is to say of the
-    /// request's way so far.
-    pub(super) fn failed(&self, held: &Held, member: Member, failure: OriginError, now: Now) -> Answered {
-        let Some(why) = self.stale_instead(held, Some(Reach::Disconnected)) else {
-            return (Err(Failure::Origin(failure)), self.outcome(Kind::Error, failure.as_str()));
-        };
-        // RFC 9211 §2.1: what never left for the origin was answered from here.
-        let member = if was_sent(failure) { member } else { Member::default() };
-        let (mut response, outcome) = self.serve_stale(held, why, member, now);
-        if let Ok(response) = &mut response {
-            proxy_status(response, &self.site.server_name, failure.proxy_status());
-        }
-        (response, outcome)
     }
 
     /// A HEAD that the store can't answer: sent on by itself. When the origin fails it is as good as a GET.
@@ -480,6 +431,7 @@ impl Ask {
                 }
                 self.lead_unstored(response, why, origin_time, member, now)
             }
+            LeaderAnswer::Promoted(entry) => self.promoted_answer(&entry, now),
             LeaderAnswer::TooLargeForRange => pass::range_of_large(&self).await,
             LeaderAnswer::Failed(failure) => self.failed(&held, member, failure, now),
         }
@@ -500,6 +452,7 @@ impl Ask {
         let response = deliver::from_shared(&client, shared, true, received_age, member, now);
         let mut outcome = Outcome::new(Kind::Miss, "", &policy.rule).with_member(member);
         outcome.origin_time = Some(shared.origin_time);
+        outcome.selectors = Some(shared.meta.selectors.clone());
         match response {
             Some(response) => (Ok(response), outcome),
             None => (Err(Failure::Internal), self.outcome(Kind::Error, "internal")),
@@ -523,6 +476,14 @@ impl Ask {
         (Ok(pass::relay(&client, response, &self.engine.metrics, &member, now)), outcome)
     }
 
+    /// What a fetch with this method may ask the origin to confirm.
+    pub(super) fn candidate(&self, held: &Held, method: &Method) -> Option<Arc<Entry>> {
+        // RFC 9110 §13.1.2: an If-None-Match that fails is a 304 for GET and HEAD, and a 412 for POST. QUERY is as
+        // safe as GET.
+        let validates = !self.forced && *method != Method::POST;
+        if validates { held.candidate(&self.engine) } else { None }
+    }
+
     pub(super) fn fetch(
         &self,
         held: &Held,
@@ -532,9 +493,6 @@ impl Ask {
     ) -> Fetch {
         // A HEAD leads only where it is forced, and what it starts else is the refresh of what a GET brought.
         let method = if self.body.is_some() { self.asked.method.clone() } else { Method::GET };
-        // RFC 9110 §13.1.2: an If-None-Match that fails is a 304 for GET and HEAD, and a 412 for POST. QUERY is as
-        // safe as GET.
-        let validates = !self.forced && method != Method::POST;
         Fetch {
             engine: self.engine.clone(),
             site: self.site.clone(),
@@ -543,43 +501,20 @@ impl Ask {
             flight,
             registered,
             asked: self.asked.clone(),
-            method,
             headers: self.headers.clone(),
             body: self.body.clone(),
             path_and_query: self.path_and_query.clone(),
             target: self.target.clone(),
             base: self.base.clone(),
-            candidate: if validates { held.candidate(&self.engine) } else { None },
+            candidate: self.candidate(held, &method),
+            method,
             replaces: held.entry.as_ref().map(|(entry, _)| entry.clone()),
             interim: self.interim.clone(),
             wants_range: self.wants_range(),
             leader,
+            sharing: self.sharing.clone(),
+            lease: None,
         }
-    }
-}
-
-/// RFC 5861 §4: these statuses are errors for stale-if-error.
-pub(super) fn status_failure(status: StatusCode) -> Option<Reach> {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504).then_some(Reach::ErrorStatus)
-}
-
-/// Whether a failed request was on its way to an origin at all.
-fn was_sent(failure: OriginError) -> bool {
-    !matches!(
-        failure,
-        OriginError::NoHealthyServer
-            | OriginError::BreakerOpen
-            | OriginError::QueueFull
-            | OriginError::QueueTimeout
-            | OriginError::LocalResources
-            | OriginError::Request
-    )
-}
-
-/// RFC 9209: a stale answer says what kept the fresh one from being had.
-fn proxy_status(response: &mut Response<OutBody>, server_name: &str, error: &str) {
-    if let Ok(value) = HeaderValue::try_from(format!("{server_name}; error={error}")) {
-        response.headers_mut().append(HeaderName::from_static("proxy-status"), value);
     }
 }
 

@@ -3,16 +3,19 @@
 //! decided by the semantics and the plan.
 
 use crate::body::InBody;
-use crate::engine::answer::status_failure;
 use crate::engine::draft::{self, Asked, Base, Draft, Refused};
+use crate::engine::fleet::{FromFleet, Sharing};
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage};
-use crate::engine::growing::{Demand, Growing, ReadBody, compact};
+use crate::engine::growing::{Growing, ReadBody};
 use crate::engine::held::found;
 use crate::engine::markers::Mark;
 use crate::engine::plan::{self, Seen};
 use crate::engine::policy::Policy;
 use crate::engine::rules::Resolved;
-use crate::engine::{Engine, Site, deliver, request};
+use crate::engine::serve::status_failure;
+use crate::engine::sink::Sink;
+use crate::engine::{Engine, Site, compress, deliver, request};
+use crate::fleet::tier::Lease;
 use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Verdict;
@@ -25,14 +28,11 @@ use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::Now;
 use bytes::Bytes;
-use http::header::{AGE, AUTHORIZATION, CONTENT_LENGTH, IF_MODIFIED_SINCE, RANGE, TRAILER};
+use http::header::{AGE, AUTHORIZATION, CONTENT_LENGTH, IF_MODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
 
 /// What only the client that started the fetch may have.
 pub enum LeaderAnswer {
@@ -55,6 +55,8 @@ pub enum LeaderAnswer {
         origin_time: Duration,
         stored: bool,
     },
+    /// The shared tier had it, and it fits.
+    Promoted(Arc<Entry>),
     /// A range of an object over `max_object`: to be asked for again, as a range (rulings 30).
     TooLargeForRange,
     Failed(OriginError),
@@ -87,6 +89,10 @@ pub struct Fetch {
     pub wants_range: bool,
     /// `None` for a background refresh.
     pub leader: Option<oneshot::Sender<LeaderAnswer>>,
+    /// How it makes use of the fleet; `None` = not at all.
+    pub sharing: Option<Sharing>,
+    /// The right to fetch for the whole fleet.
+    pub lease: Option<Lease>,
 }
 
 /// Takes the flight out of the map, and frees its waiters even if the task panics.
@@ -120,6 +126,10 @@ impl Fetch {
             flight: self.flight.clone(),
             refreshing,
         };
+        match self.ask_fleet().await {
+            FromFleet::Done => return,
+            FromFleet::Fetch(lease) => self.lease = lease,
+        }
         let mut conditional = self.candidate.is_some();
         loop {
             let sent = self.engine.clock.now();
@@ -161,7 +171,7 @@ impl Fetch {
         self.tell_leader(LeaderAnswer::Failed(error));
     }
 
-    fn tell_leader(&mut self, answer: LeaderAnswer) {
+    pub(super) fn tell_leader(&mut self, answer: LeaderAnswer) {
         if let Some(leader) = self.leader.take() {
             let _ = leader.send(answer); // gone: an unstorable response is dropped, and its connection freed
         }
@@ -187,18 +197,15 @@ impl Fetch {
             Err(why) => (self.unkept(&old, &fields, now), Some(why)),
         };
         let keep = refused.is_none();
-        let entry = Arc::new(self.engine.seal(
-            &self.site,
-            &policy,
-            meta,
-            old.body.clone(),
-            old.length,
-            old.trailers.clone(),
-        ));
+        let entry = Arc::new(self.engine.seal_again(&self.site, &policy, meta, &old));
         let replace = || self.engine.memory.replace(&self.key, &old, entry.clone());
         let stored = keep && replace() == Written::Stored;
         if stored {
             self.engine.metrics.stored(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
+            self.engine.share(&self.key, &entry, self.lease.take());
+        }
+        if let Some(why) = refused {
+            self.give_up_lease(why);
         }
         if keep && is_shareable(&entry.meta, now) {
             self.engine.markers.clear(&self.key);
@@ -289,8 +296,11 @@ impl Fetch {
 
     fn not_stored(&mut self, answer: Answer, why: Refused, now: Now) {
         let status = answer.response.status();
-        self.engine.note_not_stored(why);
+        self.engine.note_key_not_stored(&self.key, why, status);
         let passing = is_passing(status);
+        if !passing {
+            self.give_up_lease(why);
+        }
         match why {
             Refused::TooLarge => self.engine.markers.set(&self.key, Mark::TooLarge, now.mono),
             // A failing origin must not lose its shelter by its failure, nor a key by what one client sent. A 206 or
@@ -351,9 +361,12 @@ impl Fetch {
             engine: self.engine.clone(),
             site: self.site.clone(),
             key: self.key.clone(),
+            forms: compress::wanted(&policy, &self.asked.headers, self.replaces.as_deref()),
             policy,
             meta: meta.clone(),
             replaces: self.replaces.take(),
+            // What will not be shared is not waited for by other nodes.
+            lease: self.lease.take().filter(|_| self.engine.can_share(expected.unwrap_or(0))),
             body: body.clone(),
             started: now,
             received: 0,
@@ -391,138 +404,6 @@ fn is_passing(status: StatusCode) -> bool {
 /// Whether others than the leader may have it without asking the origin themselves.
 fn is_shareable(meta: &Meta, now: Now) -> bool {
     meta.freshness.is_fresh(meta.age(now.mono)) && !meta.freshness.must_validate
-}
-
-/// How long the slowest of several readers may hold back the others, where no more than a window of the body is kept.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Where the chunks of one download go.
-struct Sink {
-    engine: Arc<Engine>,
-    site: Arc<Site>,
-    key: Key,
-    policy: Arc<Policy>,
-    meta: Arc<Meta>,
-    replaces: Option<Arc<Entry>>,
-    body: Arc<Growing>,
-    started: Now,
-    /// Bytes of the body so far.
-    received: u64,
-    keeping: bool,
-    stored: bool,
-    /// Runs while readers hold the download back.
-    throttled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.engine.metrics.origin_bytes(self.received);
-        // Dropped in the middle (shutdown, panic): readers must not wait for ever. No effect after the end.
-        self.body.fail("fetch-aborted");
-    }
-}
-
-impl Sink {
-    async fn fill(mut self, mut from: OriginBody) {
-        let trailers = loop {
-            if self.room().await == Demand::Abandoned {
-                return; // too large to keep, and nobody is left to read it
-            }
-            match from.frame().await {
-                None => break None,
-                Some(Err(error)) => return self.broken(&error.to_string()),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(chunk) => self.take(chunk),
-                    Err(frame) => break frame.into_trailers().ok(),
-                },
-            }
-        };
-        // RFC 9112 §8: fewer bytes than were announced are no answer.
-        if self.body.expected().is_some_and(|expected| expected != self.received) {
-            return self.broken("fewer bytes than announced");
-        }
-        self.store(None, trailers.clone());
-        self.body.finish(trailers);
-    }
-
-    /// Waits until there is room. A reader whose lag has kept the window full for [`PATIENCE`] while others have read
-    /// everything is given up, so that it is not the pace of all.
-    async fn room(&mut self) -> Demand {
-        if !self.body.is_crowded() {
-            self.throttled = None;
-        }
-        loop {
-            if !self.body.is_full() {
-                return self.body.room().await;
-            }
-            let throttled = self.throttled.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
-            tokio::select! {
-                biased;
-                () = throttled => {
-                    self.throttled = None;
-                    self.body.give_up_slowest();
-                }
-                demand = self.body.room() => return demand,
-            }
-        }
-    }
-
-    fn broken(&self, error: &str) {
-        self.engine.note_not_stored(Refused::Incomplete);
-        let place = &self.meta.place;
-        tracing::debug!(error, host = %place.authority, url = %place.url, "origin body ended early");
-        self.body.fail("origin-incomplete");
-    }
-
-    fn take(&mut self, chunk: Bytes) {
-        self.received += chunk.len() as u64;
-        self.charge(chunk.len() as u64);
-        // With a known length the entry is in the store before the last byte is on its way: who has the whole
-        // answer and asks again gets a hit.
-        if self.body.expected() == Some(self.received) {
-            self.store(Some(chunk.clone()), None);
-        }
-        self.body.push(chunk);
-    }
-
-    /// Keeps the account; gives up keeping when the object or all downloads together grow too large.
-    fn charge(&mut self, chunk: u64) {
-        if !self.keeping {
-            return;
-        }
-        let why = if self.received > self.site.max_object {
-            self.engine.markers.set(&self.key, Mark::TooLarge, self.engine.clock.now().mono);
-            Refused::TooLarge
-        } else if self.body.charge(chunk) {
-            return;
-        } else {
-            Refused::FillBudget
-        };
-        self.engine.note_not_stored(why);
-        self.keeping = false;
-        self.body.keep_no_more();
-    }
-
-    /// Stores what has come and `last`, once, unless it is too large to keep.
-    fn store(&mut self, last: Option<Bytes>, trailers: Option<HeaderMap>) {
-        if !self.keeping || std::mem::replace(&mut self.stored, true) {
-            return;
-        }
-        let mut chunks = self.body.chunks().to_vec();
-        chunks.extend(last);
-        let mut meta = Meta::clone(&self.meta);
-        meta.fetch_time += self.engine.clock.now().mono.since(self.started.mono);
-        if trailers.is_none() {
-            meta.headers.remove(TRAILER);
-        }
-        let entry =
-            self.engine.seal(&self.site, &self.policy, meta, compact(chunks), self.received, trailers);
-        self.engine.put(&self.key, entry, &self.policy);
-        // Another variant by its `Vary`, yet this answer is what the same request gets now.
-        if let Some(old) = &self.replaces {
-            self.engine.memory.remove(&self.key, old);
-        }
-    }
 }
 
 fn as_stored(entry: &Arc<Entry>) -> Stored<'_> {

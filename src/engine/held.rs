@@ -15,6 +15,8 @@ pub(super) struct Held {
     /// The key is stored, but none of its variants fits.
     pub other_variants: bool,
     pub entry: Option<(Arc<Entry>, Seen)>,
+    /// This node may have missed a purge of it.
+    pub unsynced: bool,
 }
 
 impl Held {
@@ -34,7 +36,8 @@ impl Held {
 
 /// As the plan takes it.
 pub(super) fn found(entry: &Entry, seen: Seen, now: Now) -> Found<'_> {
-    Found { freshness: &entry.meta.freshness, age: entry.meta.age(now.mono), verdict: seen }
+    let age = entry.meta.age(now.mono);
+    Found { freshness: &entry.meta.freshness, age, verdict: seen, unsynced: false }
 }
 
 /// Where a request is going, and why.

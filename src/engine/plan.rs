@@ -36,6 +36,10 @@ pub enum PassWhy {
     /// The path has more than 32 segments, or the URL no normal form: no purge could be sure to select it
     /// (rulings 24).
     Unselectable,
+    /// This node is not known to have heard of every purge, and `when_unsynced: bypass` is set.
+    Unsynced,
+    /// A client that has just written (`read_your_writes`).
+    ReadYourWrites,
 }
 
 impl PassWhy {
@@ -52,6 +56,8 @@ impl PassWhy {
             Self::RangeOfLargeObject => "range-of-large-object",
             Self::Head => "head",
             Self::Unselectable => "unselectable",
+            Self::Unsynced => "unsynced",
+            Self::ReadYourWrites => "read-your-writes",
         }
     }
 
@@ -59,7 +65,7 @@ impl PassWhy {
         match self {
             Self::Method => Forward::Method,
             Self::Head => Forward::UriMiss,
-            Self::RangeOfLargeObject | Self::Precondition => Forward::Request,
+            Self::RangeOfLargeObject | Self::Precondition | Self::ReadYourWrites => Forward::Request,
             _ => Forward::Bypass,
         }
     }
@@ -79,20 +85,27 @@ pub struct Facts<'a> {
     pub connection_named_end_to_end: bool,
     pub upgrade: bool,
     pub only_origin_may_judge: bool,
+    /// `when_unsynced: bypass`, and this node is.
+    pub unsynced: bool,
+    /// The client wrote lately, and the rule has it read past the cache.
+    pub wrote_lately: bool,
 }
 
 /// May the store be asked at all? The first reason not to.
 pub fn admit(facts: &Facts<'_>) -> Result<(), PassWhy> {
     let read = matches!(*facts.method, Method::GET | Method::HEAD) || facts.keyed_body;
     let reasons = [
+        // Before the rule's own: the policy of such a path always says `bypass` too.
+        (facts.ambiguous_path, PassWhy::AmbiguousPath),
         (facts.bypass, PassWhy::Rule),
+        (facts.unsynced, PassWhy::Unsynced),
         (facts.upgrade, PassWhy::Upgrade),
         (facts.keyed_body_too_large, PassWhy::BodyTooLarge),
         (!read, PassWhy::Method),
         (facts.has_body && !facts.keyed_body, PassWhy::Body),
-        (facts.ambiguous_path, PassWhy::AmbiguousPath),
         (facts.connection_named_end_to_end, PassWhy::ConnectionNamed),
         (facts.only_origin_may_judge, PassWhy::Precondition),
+        (facts.wrote_lately, PassWhy::ReadYourWrites),
     ];
     reasons.into_iter().find(|(holds, _)| *holds).map_or(Ok(()), |(_, why)| Err(why))
 }
@@ -103,6 +116,9 @@ pub struct Found<'a> {
     pub freshness: &'a Freshness,
     pub age: Duration,
     pub verdict: Seen,
+    /// This node may have missed a purge of it: the origin must be asked first (`when_unsynced: revalidate`). When it can't be,
+    /// what may be used else is still allowed: whoever purged it can't be heard either (rulings 19).
+    pub unsynced: bool,
 }
 
 /// The purge log's word on an entry, with the moment a soft purge was first noticed put as the age it then had.
@@ -171,6 +187,8 @@ pub enum ValidateWhy {
     Reuse(Why),
     /// A purge in mode invalidate, an unsafe request, or a floor of the purge log.
     Invalidated,
+    /// This node is not known to have heard of every purge.
+    Unsynced,
 }
 
 impl ValidateWhy {
@@ -178,6 +196,7 @@ impl ValidateWhy {
         match self {
             Self::Reuse(why) => why.as_str(),
             Self::Invalidated => "invalidated",
+            Self::Unsynced => "unsynced",
         }
     }
 
@@ -229,6 +248,9 @@ pub fn decide(
         Seen::Clean => *found.freshness,
         Seen::SoftAtAge(age) => expired_at(found.freshness, age),
     };
+    if found.unsynced {
+        return forward(request, Plan::Validate(ValidateWhy::Unsynced));
+    }
     match reuse::judge(&freshness, found.age, request, wishes.honour_client) {
         Use::Fresh => {
             let refresh = wishes
@@ -291,6 +313,8 @@ mod tests {
             connection_named_end_to_end: false,
             upgrade: false,
             only_origin_may_judge: false,
+            unsynced: false,
+            wrote_lately: false,
         }
     }
 
@@ -314,7 +338,7 @@ mod tests {
     fn plan(age: u64, verdict: Seen) -> Plan {
         let f = minute();
         let wishes = Wishes { honour_client: true, early_refresh: None };
-        let found = Lookup::Found(Found { freshness: &f, age: SECS(age), verdict });
+        let found = Lookup::Found(Found { freshness: &f, age: SECS(age), verdict, unsynced: false });
         decide(found, &RequestDirectives::default(), wishes, SECS(1), 0.5)
     }
 
@@ -326,6 +350,11 @@ mod tests {
         assert_eq!(admit(&Facts { keyed_body: true, has_body: true, ..facts(&Method::POST) }), Ok(()));
         assert_eq!(admit(&Facts { has_body: true, ..facts(&Method::GET) }), Err(PassWhy::Body));
         assert_eq!(admit(&Facts { bypass: true, upgrade: true, ..facts(&Method::GET) }), Err(PassWhy::Rule));
+        let disguised = Facts { ambiguous_path: true, bypass: true, ..facts(&Method::GET) };
+        assert_eq!(admit(&disguised), Err(PassWhy::AmbiguousPath));
+        let wrote = Facts { wrote_lately: true, ..facts(&Method::GET) };
+        assert_eq!(admit(&wrote), Err(PassWhy::ReadYourWrites));
+        assert_eq!(admit(&Facts { method: &Method::POST, ..wrote }), Err(PassWhy::Method));
         let named = Facts { connection_named_end_to_end: true, ..facts(&Method::GET) };
         assert_eq!(admit(&named), Err(PassWhy::ConnectionNamed));
     }
@@ -348,6 +377,21 @@ mod tests {
     }
 
     #[test]
+    fn what_may_have_been_purged_unheard_is_validated_first_rulings_19() {
+        let f = minute();
+        let wishes = Wishes { honour_client: true, early_refresh: None };
+        let plan = |age, verdict| {
+            let found = Found { freshness: &f, age: SECS(age), verdict, unsynced: true };
+            decide(Lookup::Found(found), &RequestDirectives::default(), wishes, SECS(1), 0.5)
+        };
+        let validate = Plan::Validate(ValidateWhy::Unsynced);
+        assert_eq!(plan(1, Seen::Clean), validate);
+        assert_eq!(plan(70, Seen::Clean), validate);
+        assert_eq!(plan(11, Seen::SoftAtAge(SECS(10))), validate);
+        assert_eq!(plan(1, Seen::Hard), Plan::Fetch(Forward::Stale));
+    }
+
+    #[test]
     fn only_if_cached_never_goes_forward_rfc9111_5_2_1_7() {
         let request = RequestDirectives { only_if_cached: true, ..Default::default() };
         let wishes = Wishes { honour_client: true, early_refresh: None };
@@ -358,7 +402,7 @@ mod tests {
     fn after_a_failure_only_a_clean_or_soft_purged_entry_may_be_used() {
         let f = minute();
         let used = |age, verdict, failure| {
-            let found = Found { freshness: &f, age: SECS(age), verdict };
+            let found = Found { freshness: &f, age: SECS(age), verdict, unsynced: true };
             on_failure(found, &RequestDirectives::default(), failure)
         };
         assert_eq!(used(80, Seen::Clean, Failure::ErrorStatus), Some(StaleWhy::IfError));

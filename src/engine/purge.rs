@@ -33,7 +33,7 @@ impl Engine {
     pub fn purge(&self, purge: Purge) -> Purged {
         let began = self.clock.elapsed();
         let purge = Arc::new(purge);
-        let applied = self.purges.apply_local(&purge, self.clock.now().wall);
+        let applied = self.submit(&purge);
         let held = self.clock.elapsed();
         let matched = self.memory.index().matched(&purge);
         self.purges.note_matched(applied.at, matched);

@@ -4,8 +4,9 @@
 pub use crate::purge::dialects::{fastly_key, is_purge_method, is_refresh};
 
 use crate::engine::Engine;
+use crate::engine::purge::Purged;
 use crate::purge::Purge;
-use crate::purge::dialects::{self, Answer, BadCall, Call, Dialect, Done, Parsed};
+use crate::purge::dialects::{self, Answer, AnswerShape, BadCall, Call, Dialect, Done, Parsed};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
@@ -75,25 +76,33 @@ impl Engine {
         let engine = self.clone();
         // On a thread that may block: patterns are compiled, and what they select is counted.
         let called = tokio::task::spawn_blocking(move || engine.purge_called(&call)).await;
-        called.unwrap_or_else(|_| {
+        let Ok(called) = called else {
             let reason = "the purge was not counted; it may hold";
-            dialects::refusal(Dialect::Varnish, StatusCode::INTERNAL_SERVER_ERROR, reason).into()
-        })
-    }
-
-    fn purge_called(&self, call: &PurgeCall) -> Called {
-        match self.read(call) {
-            Ok(Parsed::Purge(purge, shape)) => {
-                let purged = self.purge(Purge { who: call.who.clone(), ..purge });
-                let id = purged.applied.at.to_string();
-                // A node alone is its own fleet, and no dialect can ask for more than this node.
-                let done = Done { id: &id, matched: purged.matched.count, complete: true };
+            return dialects::refusal(Dialect::Varnish, StatusCode::INTERNAL_SERVER_ERROR, reason).into();
+        };
+        match called {
+            Err(refused) => *refused,
+            Ok((purged, shape)) => {
+                // No dialect can ask for more than this node; in a fleet that the purge stands in the log is the least.
+                let reach = self.reached(purged.applied.at, false).await;
+                let id = reach.id.map_or_else(|| purged.applied.at.to_string(), |id| id.to_string());
+                let complete = reach.is_logged();
+                let done = Done { id: &id, matched: purged.matched.count, complete };
                 dialects::answer(&shape, &done).into()
             }
-            Ok(Parsed::Refresh | Parsed::NotAPurge) => {
-                dialects::refusal(Dialect::Varnish, StatusCode::NOT_FOUND, "this is no purge call").into()
+        }
+    }
+
+    fn purge_called(&self, call: &PurgeCall) -> Result<(Purged, AnswerShape), Box<Called>> {
+        match self.read(call) {
+            Ok(Parsed::Purge(purge, shape)) => {
+                Ok((self.purge(Purge { who: call.who.clone(), ..purge }), shape))
             }
-            Err(bad) => bad.answer().into(),
+            Ok(Parsed::Refresh | Parsed::NotAPurge) => {
+                let why = "this is no purge call";
+                Err(Box::new(dialects::refusal(Dialect::Varnish, StatusCode::NOT_FOUND, why).into()))
+            }
+            Err(bad) => Err(Box::new(bad.answer().into())),
         }
     }
 

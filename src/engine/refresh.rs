@@ -2,10 +2,12 @@
 //! (RFC 5861 §3, XFetch). One per entry, whatever the number of clients that ask meanwhile.
 
 use crate::engine::answer::Ask;
+use crate::engine::fleet::Sharing;
 use crate::engine::flight::{FlightKey, Ticket};
 use crate::engine::held::Held;
 use crate::engine::key;
 use crate::interim::InterimSender;
+use crate::semantics::cache_control::RequestDirectives;
 use crate::store::Entry;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -32,13 +34,16 @@ impl Ask {
         fetch.headers = self.selecting_fields(&entry.meta.nominated);
         fetch.interim = InterimSender::none();
         fetch.wants_range = false;
+        // The wishes of the client that happened to come by say nothing of what is good for all.
+        fetch.sharing =
+            self.may_share().map(|sharing| Sharing { directives: RequestDirectives::default(), ..sharing });
         tokio::spawn(fetch.run(Some(entry.clone())));
     }
 }
 
 /// Our own fields. Scheme and host are part of the key: an origin that redirects `http` to `https` must be told that
 /// the page it is asked for is the `https` one, or the redirect takes the page's place.
-const OWN: [HeaderName; 5] = [
+pub(super) const OWN: [HeaderName; 5] = [
     http::header::HOST,
     http::header::VIA,
     HeaderName::from_static("cdn-loop"),

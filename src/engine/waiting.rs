@@ -1,11 +1,12 @@
 //! Waiting for another client's fetch: when what it brings may answer this request too (RFC 9111 §4, on collapsed
 //! requests; rulings 8 and 10), and what to do when it may not.
 
-use crate::engine::answer::{Answered, Ask, status_failure};
+use crate::engine::answer::{Answered, Ask};
 use crate::engine::flight::{Flight, Stage};
 use crate::engine::held::{Going, Held};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
+use crate::engine::serve::status_failure;
 use crate::engine::{deliver, draft, site};
 use crate::origin::OriginError;
 use crate::semantics::cache_status::{Collapsed, Member};
@@ -32,7 +33,7 @@ impl Ask {
         let now = self.engine.clock.now();
         let mut member = Member { collapsed: Collapsed::Yes, ..site::forwarded(going.forward) };
         match stage {
-            Stage::Pending => Waited::Again,
+            Stage::Pending | Stage::LeftToOthers => Waited::Again,
             Stage::Shared(shared) => {
                 if let Err(other) = self.fits(&shared.meta) {
                     return Waited::OtherVariant(other);
@@ -40,7 +41,7 @@ impl Ask {
                 if self.was_purged_before(flight, &shared.meta) {
                     return Waited::Again;
                 }
-                if !self.usable(&shared.meta, now) {
+                if !self.usable(&shared.meta, now, false) {
                     return Waited::Alone;
                 }
                 member.ttl = Some(shared.meta.freshness.ttl(shared.meta.age(now.mono)));
@@ -51,6 +52,7 @@ impl Ask {
                 let Some(response) = response else { return Waited::Alone };
                 let mut outcome = Outcome::new(Kind::Collapsed, "", &policy.rule).with_member(&member);
                 outcome.origin_time = Some(shared.origin_time);
+                outcome.selectors = Some(shared.meta.selectors.clone());
                 outcome.age = Some(shared.meta.age(now.mono));
                 Waited::Done(Box::new((Ok(response), outcome)))
             }
@@ -66,6 +68,19 @@ impl Ask {
                 let (response, mut outcome) = self.stored_answer(&entry, Kind::Collapsed, "", &member, now);
                 outcome.origin_time = Some(origin_time);
                 Waited::Done(Box::new((response, outcome)))
+            }
+            Stage::Promoted(entry) => {
+                if let Err(other) = self.fits(&entry.meta) {
+                    return Waited::OtherVariant(other);
+                }
+                if self.was_purged_before(flight, &entry.meta) {
+                    return Waited::Again;
+                }
+                // It is not arriving from the origin, but as old as it says.
+                if !self.usable(&entry.meta, now, self.wishes().honour_client) {
+                    return Waited::Alone;
+                }
+                Waited::Done(Box::new(self.promoted_answer(&entry, now)))
             }
             Stage::NotShareable(status) => match self.stale_instead(held, status_failure(status)) {
                 Some(why) => {
@@ -102,14 +117,15 @@ impl Ask {
     }
 
     /// Could what is arriving answer this request if it were stored already (rulings 8)? The client's wish for
-    /// a fresh answer is met by one that is just arriving.
-    fn usable(&self, meta: &Meta, now: Now) -> bool {
+    /// a fresh answer is met by one that is just arriving from the origin.
+    fn usable(&self, meta: &Meta, now: Now, honour_client: bool) -> bool {
         let lookup = Lookup::Found(Found {
             freshness: &meta.freshness,
             age: meta.age(now.mono),
             verdict: Seen::Clean,
+            unsynced: false,
         });
-        let wishes = Wishes { honour_client: false, early_refresh: None };
+        let wishes = Wishes { honour_client, early_refresh: None };
         matches!(plan::decide(lookup, &self.directives, wishes, Duration::ZERO, 1.0), Plan::Serve { .. })
     }
 }

@@ -187,7 +187,9 @@ impl Kept {
         if keeping {
             let chunks = compact(body.chunks().to_vec());
             let entry = engine.seal(&self.site, &self.policy, self.meta.clone(), chunks, total, None);
-            engine.put(&self.key, entry, &self.policy);
+            let entry = Arc::new(entry);
+            engine.put(&self.key, entry.clone(), &self.policy);
+            engine.share(&self.key, &entry, None);
         }
         body.finish(None);
     }

@@ -38,7 +38,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Out of descriptors, `accept` fails as often as a connection ends: said once in this time.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// What a client that has not yet asked for anything gets when we drain: a request may be on its way.
-const LAST_CALL: Duration = Duration::from_secs(1);
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The first read of a connection in the clear: most request heads fit.
@@ -69,23 +69,20 @@ pub struct ConnSettings {
     pub trusted: Arc<[IpNet]>,
 }
 
-/// Binds an address. `reuse_port`: several sockets (of several threads, or of the next process) share it.
+/// Binds an address.
 ///
 /// # Errors
 /// The system's: address in use, not allowed, not ours.
-pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    if reuse_port {
-        socket.set_reuse_port(true)?;
-    }
     if address.is_ipv6() && address.ip().is_unspecified() {
         // `[::]` means every address, IPv4's too, whatever the system's default is.
         socket.set_only_v6(false)?;
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    adopt(socket.into())
+    Ok(socket.into())
 }
 
 /// Takes a socket that somebody else has bound (socket activation, hand-over, tests). Needs a runtime.

@@ -5,7 +5,9 @@ use crate::body::{InBody, OutBody, Window};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain, Shape};
 use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::popular;
 use crate::engine::purge_call::{self, is_purge_method};
+use crate::engine::rate;
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
 use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Lines, Verdict};
@@ -23,7 +25,7 @@ use crate::semantics::date;
 use crate::time::{Mono, Now};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::borrow::Cow;
@@ -89,7 +91,13 @@ impl Service {
         let (answered, outcome) = self.engine.handle(incoming).await;
         let mut response = match answered {
             Ok(response) => response,
-            Err(failure) => return self.refuse(from_failure(failure), end, Some(outcome)),
+            Err(failure) => {
+                let mut response = self.refuse(from_failure(failure), end, Some(outcome));
+                if let Failure::TooManyRequests(wait) = failure {
+                    response.headers_mut().insert(RETRY_AFTER, rate::retry_after(wait).into());
+                }
+                return response;
+            }
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             tunnel::join(upgrade, &mut response);
@@ -182,7 +190,7 @@ fn word_of(method: &Method) -> Cow<'static, str> {
     }
 }
 
-fn incoming(
+pub(super) fn incoming(
     normal: Normal,
     body: InBody,
     interim: InterimSender,
@@ -232,6 +240,7 @@ fn from_failure(failure: Failure) -> Refusal {
         Failure::OnlyIfCached => Refusal::OnlyIfCached,
         Failure::Origin(failure) => from_origin(failure),
         Failure::RequestBody => Refusal::IncompleteBody,
+        Failure::TooManyRequests(_) => Refusal::TooManyRequests,
         Failure::Internal => Refusal::Internal,
     }
 }
@@ -320,6 +329,11 @@ impl Handler for Arc<Service> {
         let took = if waited { self.clock.mono().since(started) } else { std::time::Duration::ZERO };
         let governed = hit.governed();
         self.metrics.stored_answer(&governed.counts, took, hit.age, bytes);
+        if popular::is_due() {
+            let meta = &hit.entry().meta;
+            let place = &meta.place;
+            self.engine.popular.note(&place.authority, &place.url, Some(&meta.selectors), self.clock.mono());
+        }
         if let Some(line) = line {
             let mut outcome = Outcome::new(Kind::Hit, "", &governed.policy.rule);
             outcome.tier = Some("memory");

@@ -7,6 +7,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub struct FleetMetrics {
     lag: Gauge<f64, AtomicU64>,
     unsynced: Gauge<u64, AtomicU64>,
     notices: Family<EventLabel, Counter>,
+    /// Seconds and calls per operation, of late.
+    means: Mutex<HashMap<&'static str, (f64, u32)>>,
 }
 
 impl Default for FleetMetrics {
@@ -54,6 +58,7 @@ impl Default for FleetMetrics {
             lag: Gauge::default(),
             unsynced: Gauge::default(),
             notices: Family::default(),
+            means: Mutex::default(),
         }
     }
 }
@@ -102,10 +107,25 @@ impl FleetMetrics {
         );
     }
 
+    /// Creates the children whose labels are known.
+    pub fn announce(&self, calls: impl Iterator<Item = (&'static str, &'static str)>) {
+        for (op, result) in calls {
+            drop(self.requests.get_or_create(&CallLabels { op, result }));
+            drop(self.seconds.get_or_create(&OpLabel { op }));
+        }
+    }
+
     /// A call to the shared tier, or what became of a value: `result` is `ok`, `hit`, `miss`, or why not.
     pub fn call(&self, op: &'static str, result: &'static str, took: Duration) {
         self.count(op, result);
         self.seconds.get_or_create(&OpLabel { op }).observe(took.as_secs_f64());
+        let mut means = self.means.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mean = means.entry(op).or_default();
+        // Of the last thousands of calls, not of all since the start.
+        if mean.1 >= 2000 {
+            *mean = (mean.0 / 2.0, mean.1 / 2);
+        }
+        *mean = (mean.0 + took.as_secs_f64(), mean.1 + 1);
     }
 
     /// The same for what takes no time.
@@ -116,6 +136,12 @@ impl FleetMetrics {
     /// Calls of this operation with this result so far.
     pub fn calls(&self, op: &'static str, result: &'static str) -> u64 {
         self.requests.get_or_create(&CallLabels { op, result }).get()
+    }
+
+    /// How long calls of this operation took on average of late, milliseconds; `None` before the first.
+    pub fn mean_ms(&self, op: &'static str) -> Option<f64> {
+        let means = self.means.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        means.get(op).map(|(seconds, calls)| seconds * 1000.0 / f64::from(*calls))
     }
 
     pub fn event(&self, event: &'static str) {

@@ -30,10 +30,13 @@ impl SyncedUntil {
     }
 }
 
+/// When an entry began that this node neither filled nor validated itself.
+pub const NEVER: Mono = Mono(u64::MAX);
+
 /// Whether an entry may be used by an unsynced node with policy `revalidate`: until `max_unsynced` after its own last
 /// fill or validation **began** on this node. So the origin sees one request per key and period, not one per hit.
 pub fn usable_unsynced(began: Mono, now: Mono, max_unsynced: Duration) -> bool {
-    now < began.after(max_unsynced)
+    began <= now && now < began.after(max_unsynced)
 }
 
 #[cfg(test)]
@@ -45,5 +48,6 @@ mod tests {
         let period = Duration::from_secs(10);
         assert!(usable_unsynced(Mono(1000), Mono(10_999), period));
         assert!(!usable_unsynced(Mono(1000), Mono(11_000), period));
+        assert!(!usable_unsynced(NEVER, Mono(0), period));
     }
 }

@@ -17,6 +17,7 @@ use super::timer::Wait;
 use super::wire::Wire;
 use crate::front::handler::{Conn, FastRequest, Handler, Limits, Lines};
 use crate::front::known::Known;
+use crate::front::listener::LAST_CALL;
 use crate::front::refusal::Refusal;
 use bytes::{Buf, Bytes};
 use std::io;
@@ -35,8 +36,8 @@ const KEEP: usize = 4096;
 /// Serves HTTP/1 on `io` until it ends. `already_read`: bytes that somebody had to look at first. Never fails:
 /// whatever goes wrong ends the connection. Must run within a tokio runtime with time.
 ///
-/// When `drain` becomes true, the connection is closed as soon as it is idle, and an answer that has not begun
-/// says `Connection: close`.
+/// When `drain` becomes true, a connection that is idle is closed after a last call (a request may be on its way, and
+/// one that is met by a close is a failure for its client), and an answer that has not begun says `Connection: close`.
 pub async fn serve<IO, H>(
     io: IO,
     already_read: Bytes,
@@ -54,6 +55,7 @@ pub async fn serve<IO, H>(
         wire,
         shared: Shared { conn, handler, limits },
         drain: Drain::new(drain),
+        last_call: false,
         answer: Vec::new(),
         again: Again::default(),
         seen: 0,
@@ -68,6 +70,8 @@ struct Connection<IO, H> {
     wire: Wire<IO>,
     shared: Shared<H>,
     drain: Drain,
+    /// This process is going away, and what may be on its way from the client has [`LAST_CALL`] to arrive.
+    last_call: bool,
     /// The head of a fast answer. Kept for its allocation.
     answer: Vec<u8>,
     again: Again,
@@ -138,8 +142,9 @@ where
                 Step::Refuse(refusal) => After::Refuse(refusal),
             };
             match after {
-                After::Next if !self.drain.is_on() => self.next_message(),
-                After::Next | After::Close => return Box::pin(self.wire.linger()).await,
+                // Also when draining: an answer that began before does not say that it is the last.
+                After::Next => self.next_message(),
+                After::Close => return Box::pin(self.wire.linger()).await,
                 After::Refuse(refusal) => {
                     let known = Known::from_http1(&self.wire.buf);
                     return Box::pin(self.refuse(refusal, known)).await;
@@ -245,12 +250,14 @@ where
             }
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Came::Nothing),
             Poll::Pending => {
-                if between && self.drain.poll(cx).is_ready() {
-                    return Poll::Ready(Came::Nothing);
+                if between && self.drain.poll(cx).is_ready() && !std::mem::replace(&mut self.last_call, true)
+                {
+                    self.wire.timer.clear(Wait::Read);
                 }
                 let limits = &self.shared.limits;
                 let idle = between && self.served;
                 let patience = if idle { limits.idle_timeout } else { limits.header_read_timeout };
+                let patience = if between && self.last_call { LAST_CALL.min(patience) } else { patience };
                 let over = if between { Came::Nothing } else { Came::TooLate };
                 self.wire.timer.poll(cx, Wait::Read, patience).map(|()| over)
             }

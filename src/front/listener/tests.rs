@@ -34,7 +34,7 @@ impl Default for Options {
 }
 
 fn start<H: Handler>(handler: Arc<H>, options: Options) -> Running {
-    let socket = bind((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
+    let socket = adopt(bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
     let (drain, told) = watch::channel(false);
     let tracker = ConnTracker::default();

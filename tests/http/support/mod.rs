@@ -182,6 +182,14 @@ impl House {
         soon("the admin listener", request(to, "GET", path, &[("Host", &host)], b"")).await
     }
 
+    /// `POST /purge` with this body.
+    pub async fn purge_call(&self, body: &str) -> Reply {
+        let to = self.running.admin().expect("an admin listener");
+        let host = to.to_string();
+        let headers = [("Host", host.as_str()), ("Content-Type", "application/json")];
+        soon("a receipt", request(to, "POST", "/purge", &headers, body.as_bytes())).await
+    }
+
     /// The value of one metric, written as `larder_requests_total{rule="all",outcome="hit"}`.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = self.admin("/metrics").await.text();
@@ -224,6 +232,11 @@ impl Client {
         })
         .await;
         self.bytes.len()
+    }
+
+    /// What has come so far, as it came.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
     /// The whole answer.

@@ -189,8 +189,8 @@ async fn a_reader_that_stalls_is_given_up_in_both_lanes() {
     }
 }
 
-#[tokio::test]
-async fn draining_closes_idle_connections_at_once() {
+#[tokio::test(start_paused = true)]
+async fn draining_closes_idle_connections_after_a_last_call() {
     let handler = Script::new(true);
     for before in ["", "GET /hit/1 HTTP/1.1\r\nHost: a\r\n\r\n", "GET /miss HTTP/1.1\r\nHost: a\r\n\r\n"] {
         let mut client = connect(&handler);
@@ -200,6 +200,23 @@ async fn draining_closes_idle_connections_at_once() {
         }
         client.drain.send(true).unwrap();
         client.read_to_end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_crosses_the_word_to_drain_is_answered_and_its_answer_says_close() {
+    for before in ["", "GET /hit/1 HTTP/1.1\r\nHost: a\r\n\r\n", "GET /miss HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let handler = Script::new(true);
+        let mut client = connect(&handler);
+        client.send(before).await;
+        if !before.is_empty() {
+            client.read_until("\r\n\r\n").await;
+        }
+        client.drain.send(true).unwrap();
+        tokio::task::yield_now().await;
+        client.send("GET /hit/2 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let rest = String::from_utf8(client.read_to_end().await).unwrap();
+        assert!(rest.to_ascii_lowercase().contains("connection: close"), "{before}: {rest}");
     }
 }
 

@@ -1,0 +1,106 @@
+//! The fleet's transport over a simulated network: the real log, follower, transport and connections, with latency, cuts, held
+//! packets, killed nodes, and a store that fails over, forks, restarts empty, is trimmed, and whose clocks are wrong.
+//!
+//! The oracle is that of the model (`tests/purge_model`): it knows the true order of all events and judges every use of
+//! every entry (P1, P2, and P3 as everything here happens to the log). A receipt that says "everywhere" makes P1 hold on every node that
+//! serves (P4). When all is well again, the fleet must agree within seconds, and a purge must reach everyone.
+//!
+//! A schedule is a seed. A failing one is printed with its events; `LARDER_SEED=n` replays it, `LARDER_SIM_SEEDS=n` runs more
+//! of them than CI does.
+
+#![allow(clippy::unwrap_used)]
+
+mod content;
+mod node;
+#[path = "../purge_model/oracle.rs"]
+mod oracle;
+mod resp;
+mod store;
+mod world;
+
+use world::{Counts, TICK, World};
+
+/// Schedules in CI, and how long trouble lasts in each, in the simulation's milliseconds.
+const SEEDS: u64 = 150;
+const TROUBLE_MS: u64 = 5_000;
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+fn run(seed: u64, trace: bool) -> Result<(Counts, String), String> {
+    let mut world = World::new(seed, trace);
+    let steps = TROUBLE_MS / u64::try_from(TICK.as_millis()).unwrap();
+    for _ in 0..steps {
+        if world.failure.is_some() {
+            break;
+        }
+        world.step();
+    }
+    if world.failure.is_none() {
+        world.heal();
+    }
+    match &world.failure {
+        Some(failure) => Err(format!("seed {seed}: {failure}{}", world.trace())),
+        None => Ok((world.counts, world.trace())),
+    }
+}
+
+#[test]
+fn no_schedule_breaks_a_promise() {
+    if let Some(seed) = env("LARDER_SEED") {
+        // What the nodes say goes to standard error.
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_env_filter("larder=debug")
+            .without_time()
+            .with_writer(std::io::stderr)
+            .init();
+        match run(seed, true) {
+            Ok((counts, _)) => println!("{counts:?}"),
+            Err(failure) => panic!("{failure}"),
+        }
+        return;
+    }
+    let seeds = env("LARDER_SIM_SEEDS").unwrap_or(SEEDS);
+    let threads = 2;
+    let total = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let mut total = Counts::default();
+                    for seed in (worker..seeds).step_by(threads as usize) {
+                        match run(seed, false) {
+                            Ok((counts, _)) => total.add(&counts),
+                            Err(failure) => panic!("{failure}\nreplay with LARDER_SEED={seed}"),
+                        }
+                    }
+                    total
+                })
+            })
+            .collect();
+        let mut total = Counts::default();
+        workers.into_iter().for_each(|worker| total.add(&worker.join().unwrap()));
+        total
+    });
+    println!("{seeds} seeds: {total:?}");
+    // The world must stay one in which caching works and everything that can go wrong does.
+    assert!(total.hits > total.uses / 4, "caching hardly works: {total:?}");
+    for (what, count) in [
+        ("shared hits", total.shared_hits),
+        ("purges", total.purges),
+        ("receipts", total.everywhere),
+        ("receipts that are not complete", total.not_everywhere),
+        ("fail-overs", total.fail_overs),
+        ("forks", total.forks),
+        ("gaps", total.gaps),
+        ("unreadable records", total.unreadable),
+    ] {
+        assert!(count > seeds / 10, "hardly any {what}: {total:?}");
+    }
+}
+
+#[test]
+fn a_seed_is_a_schedule() {
+    assert_eq!(run(3, true), run(3, true));
+}
