@@ -74,7 +74,8 @@ pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> Prepar
             after_content: u32::try_from(after_content).ok()?,
         })
     });
-    PreparedHead { bytes: out.into(), parts: parts.flatten(), generation: site.generation }
+    // Without spare room: a store is full of these.
+    PreparedHead { bytes: out.into_boxed_slice().into(), parts: parts.flatten(), generation: site.generation }
 }
 
 /// What [`deliver::finish`] does to the fields of every answer, but for what is said of the time.
