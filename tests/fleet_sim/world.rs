@@ -513,6 +513,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::needless_range_loop)] // a node is a number in several lists
     fn start_those_that_are_due(&mut self) {
         for node in 0..NODES {
             let left = self.common.cells.lock().unwrap()[node].as_ref().is_some_and(|cell| cell.left);
