@@ -349,20 +349,6 @@ fn too_many_waiting_purges_become_one_of_everything_in_the_strictest_mode() {
     assert_eq!(node.log.floor(), PurgeId(30));
 }
 
-/// The store takes records, and reading them back fails: what waits is bounded all the same.
-#[test]
-fn what_was_taken_and_is_never_read_back_is_folded_too() {
-    let mut node = Node::with(OutboxLimits { purges: 3, ..OutboxLimits::default() });
-    node.read(vec![barrier(10, 0)], Some(10));
-    for _ in 0..50 {
-        node.purge("a");
-        while let Some(append) = node.append() {
-            node.follower.appended(&append);
-        }
-        assert!(node.follower.waiting() <= 3 && node.log.pending() <= 3);
-    }
-}
-
 #[test]
 fn rfc9111_4_4_writes_that_wait_leave_in_one_record_and_duplicates_not_at_all() {
     let mut node = Node::started();

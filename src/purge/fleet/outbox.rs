@@ -149,8 +149,7 @@ impl Outbox {
         let mut seqs = Vec::new();
         let mut strictest = None;
         self.keep(|item| {
-            // Also what the store has taken: while nothing is read back, it would stay for ever.
-            let folded = item.state != State::Sent && item.purge.cause == cause;
+            let folded = item.state == State::Queued && item.purge.cause == cause;
             if folded {
                 seqs.push(item.seq);
                 strictest = strictest.max(Some(item.purge.mode));
