@@ -77,6 +77,8 @@ pub(super) struct Ask {
     pub forced: bool,
     pub raw: Option<Raw>,
     pub sharing: Option<Sharing>,
+    /// Only to be explained: nothing is set going.
+    pub dry: bool,
 }
 
 impl Engine {
@@ -167,6 +169,7 @@ impl Ask {
             forced: incoming.forced,
             raw: incoming.raw,
             sharing: None,
+            dry: false,
             body,
             engine,
             site,

@@ -96,7 +96,7 @@ impl Ask {
         let (Pick::Coded(coding) | Pick::IfThere(coding)) = picked else { return entry.clone() };
         match entry.forms.get(coding) {
             Form::Made(form) => return form.clone(),
-            Form::Missing if picked == Pick::Coded(coding) => {
+            Form::Missing if picked == Pick::Coded(coding) && !self.dry => {
                 self.engine.make_form(&self.site, policy, &self.key, entry, coding);
             }
             Form::Missing | Form::Useless => {}

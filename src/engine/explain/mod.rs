@@ -125,7 +125,8 @@ impl Engine {
             return explained;
         };
         explained.key = Some(look::key(&incoming, &resolved, &site, query.as_deref(), keyed.is_some()));
-        let ask = Ask::new(self.clone(), site, resolved, incoming, query, base, keyed);
+        let asked = Ask::new(self.clone(), site, resolved, incoming, query, base, keyed);
+        let ask = Ask { dry: true, ..asked };
         explained.look_up(&ask);
         explained
     }

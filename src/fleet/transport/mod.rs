@@ -34,6 +34,7 @@ mod receipts;
 mod scripts;
 
 use super::links::{CallError, Links, Role};
+use super::names;
 use super::settings::Settings;
 use crate::clock::Clock;
 use crate::observe::Metrics;
@@ -180,7 +181,7 @@ impl Transport {
             purges,
             metrics,
             clock,
-            names: Names::new(&settings.namespace, &me),
+            names: Names::new(&names::Names::from_settings(settings), &me),
             me,
             name: settings.node_name.chars().filter(|c| !c.is_control()).take(NAME).collect(),
             beat: quarter.clamp(Duration::from_millis(20), BEAT),
