@@ -20,7 +20,7 @@ async fn once_it_prints_one_snapshot_as_text() {
     assert_eq!((code, &*err), (Some(0), ""), "{out}");
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let lines: Vec<_> = out.lines().map(words).collect();
-    for line in ["Not stored, and why answers", "set-cookie 1", "Recent purges how matched"] {
+    for line in ["Not stored, and why answers", "set-cookie 1", "Recent purges matched"] {
         assert!(lines.iter().any(|known| known == line), "no {line:?} in\n{out}");
     }
     for start in [
@@ -89,8 +89,7 @@ async fn in_a_terminal_it_is_live_and_leaves_the_terminal_as_it_was() {
     let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut keys, mut screen) = (script.stdin.take().unwrap(), pieces(script.stdout.take().unwrap()));
     let mut text = String::new();
-    // The first `q` closes the help, the second leaves.
-    for (until, typed) in [("live", "?"), ("go on", "q"), ("leave", "q")] {
+    for (until, typed) in [("live", "p"), ("held", "q")] {
         reads(&mut screen, &mut text, Some(until)).await;
         keys.write_all(typed.as_bytes()).unwrap();
     }

@@ -27,7 +27,7 @@ const UPDATES: usize = 4;
 const SOONEST: Duration = Duration::from_secs(1);
 
 /// Columns of the text that `--once` prints.
-const TEXT_WIDTH: u16 = 100;
+const TEXT_WIDTH: u16 = 80;
 
 /// Snapshots that rates need.
 const FOR_RATES: usize = 2;

@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Outcomes of requests, in the order in which they are shown: what the store answered first.
-pub const OUTCOMES: [&str; 7] = ["hit", "stale", "revalidated", "collapsed", "miss", "pass", "error"];
+/// Outcomes of requests, in the order in which they are shown: where there is little room the last ones are left out.
+pub const OUTCOMES: [&str; 7] = ["hit", "miss", "error", "pass", "stale", "revalidated", "collapsed"];
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Status {

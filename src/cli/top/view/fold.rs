@@ -1,7 +1,10 @@
 //! Who gets how many rows: sections want as many as they have, windows have as many as they have.
 
-/// A section with fewer rows than this (its title among them) says nothing.
-const LEAST: u16 = 2;
+/// A title and three rows: with less than that, or than it has, a section is left out rather than shown as a stump.
+const LEAST: u16 = 4;
+
+/// A title and a row: what the most important one makes do with.
+const STUMP: u16 = 2;
 
 /// Between two sections.
 pub const BETWEEN: u16 = 1;
@@ -12,11 +15,12 @@ pub fn share(space: u16, wants: &[u16]) -> Vec<u16> {
     let mut rows = vec![0; wants.len()];
     let mut left = space;
     for (row, want) in rows.iter_mut().zip(wants) {
-        let least = (*want).min(LEAST);
-        let between = if left == space { 0 } else { BETWEEN };
-        if least > 0 && left >= least + between {
+        let first = left == space;
+        let room = left.saturating_sub(if first { 0 } else { BETWEEN });
+        let least = (*want).min(if first { room.min(LEAST) } else { LEAST });
+        if least >= STUMP && room >= least {
             *row = least;
-            left -= least + between;
+            left = room - least;
         }
     }
     loop {
@@ -41,11 +45,12 @@ mod tests {
     #[test]
     fn important_sections_come_first_and_the_rest_goes_round() {
         assert_eq!(share(30, &[5, 5, 5]), [5, 5, 5]);
-        assert_eq!(share(11, &[5, 5, 5]), [3, 3, 3]);
+        assert_eq!(share(14, &[5, 5, 5]), [4, 4, 4]);
         assert_eq!(share(12, &[5, 2, 9]), [4, 2, 4]);
-        assert_eq!(share(7, &[5, 5, 5]), [3, 3, 0], "the last has no room");
+        assert_eq!(share(13, &[9, 6, 5]), [6, 6, 0], "the last has no room for anything of use");
+        assert_eq!(share(3, &[9, 6]), [3, 0], "the first makes do with less");
         assert_eq!(share(1, &[5]), [0]);
-        assert_eq!(share(9, &[0, 1, 5]), [0, 1, 5], "an empty one takes nothing");
+        assert_eq!(share(9, &[0, 2, 5]), [0, 2, 5], "an empty one takes nothing");
     }
 
     proptest! {

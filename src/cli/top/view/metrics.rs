@@ -85,7 +85,7 @@ fn bytes_saved(history: &History, now: &Status, cells: usize) -> Metric {
     let all = |status: &Status| status.bytes.client;
     let sent = history.rate(RATE, all).map_or_else(|| format::NONE.to_owned(), format::bytes);
     Metric {
-        name: "Of bytes",
+        name: "Bytes saved",
         figure: format::percent(history.share(MINUTE, Status::saved_bytes, all)),
         note: format!("{sent}/s out · {} in all", format::percent(now.byte_hit_ratio)),
         tone: Tone::Good,

@@ -88,9 +88,9 @@ pub fn draw(frame: &mut Frame, app: &App) {
     }
     let roomy = area.width >= ROOMY.0 && area.height >= ROOMY.1;
     let figures = if roomy { TILES } else { ROWS };
-    let [head, message, top, _, lists, foot] = Layout::vertical([
+    let [head, _, top, _, lists, foot] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(1),
+        Constraint::Length(if roomy { 1 } else { 0 }),
         Constraint::Length(figures),
         Constraint::Length(1),
         Constraint::Fill(1),
@@ -99,14 +99,13 @@ pub fn draw(frame: &mut Frame, app: &App) {
     .areas(area.inner(Margin::new(1, 0)));
     frame.render_widget(headline(app), head);
     frame.render_widget(state(app).right_aligned(), head);
-    frame.render_widget(Span::styled(trouble(app), app.theme.style(Tone::Bad)), message);
     if roomy {
         metrics::tiles(frame, top, app.shown(), app.theme);
     } else {
         metrics::rows(frame, top, app.shown(), app.theme);
     }
     let hidden = draw_lists(frame, lists, app);
-    frame.render_widget(footer(app, hidden), foot);
+    frame.render_widget(trouble(app).unwrap_or_else(|| footer(app, hidden)), foot);
     if app.help {
         draw_help(frame, area, app);
     }
@@ -134,18 +133,16 @@ fn state(app: &App) -> Line<'static> {
     Line::from(vec![host, Span::styled(word, app.theme.style(tone))])
 }
 
-/// Empty where all is well.
-fn trouble(app: &App) -> String {
-    let Some(lost) = &app.lost else { return String::new() };
-    let again = if lost.again_s > 0 {
-        format!("trying again in {} s", lost.again_s)
-    } else {
-        "trying again".to_owned()
+/// In the place of the keys while there is no connection.
+fn trouble(app: &App) -> Option<Line<'static>> {
+    let lost = app.lost.as_ref()?;
+    let again = match lost.again_s {
+        0 => "trying again".to_owned(),
+        seconds => format!("trying again in {seconds} s"),
     };
-    format::fit(
-        &format!("{}; {again}. The figures are {} old.", lost.why, format::span(app.silent_s)),
-        usize::from(u16::MAX),
-    )
+    let why = format::fit(&lost.why, usize::from(u16::MAX));
+    let says = format!("{again}; the figures are {} old: {why}", format::span(app.silent_s));
+    Some(Line::styled(says, app.theme.style(Tone::Bad)))
 }
 
 /// Says how many lists found no room.

@@ -230,12 +230,11 @@ pub fn purges(made: Made) -> Section {
         // The time of day, and Z for UTC.
         let when = purge.when.get(11..19).unwrap_or_default();
         let by = if purge.who.is_empty() { String::new() } else { format!("  {}", purge.who) };
-        let says = format!("{when}Z {}{by}", purge.summary);
-        let cells = vec![(11, purge.mode.clone(), Tone::Quiet), (9, matched, Tone::Text)];
-        rows.push(made.row(&says, Tone::Text, cells));
+        let says = format!("{when}Z {} {}{by}", purge.mode, purge.summary);
+        rows.push(made.row(&says, Tone::Text, vec![(10, matched, Tone::Text)]));
     }
     if rows.is_empty() {
         rows = made.nothing("nothing has been purged since it started");
     }
-    made.section("Recent purges", &[(11, "how"), (9, "matched")], rows)
+    made.section("Recent purges", &[(10, "matched")], rows)
 }

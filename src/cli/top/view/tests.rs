@@ -89,7 +89,7 @@ fn at_160_by_50_there_are_charts_and_all_lists() {
 
 #[test]
 fn once_it_is_text() {
-    insta::assert_snapshot!(super::text(&app(Theme::Plain), 100));
+    insta::assert_snapshot!(super::text(&app(Theme::Plain), 80));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn what_is_held_or_lost_is_said() {
     let screen = text(&drawn(&app, 100, 24));
     assert!(screen.contains("connection lost"), "{screen}");
     assert!(
-        screen.contains("no connection to 127.0.0.1:9080; trying again in 3 s. The figures are 1 s old."),
+        screen.contains("trying again in 3 s; the figures are 1 s old: no connection to 127.0.0.1:9080"),
         "{screen}"
     );
     app.event(&key('?'));
@@ -178,5 +178,5 @@ fn nothing_steers_the_terminal_and_no_colour_means_none() {
     let coloured = drawn(&app(Theme::Colour), 160, 50);
     assert!(coloured.buffer().content.iter().any(|cell| cell.fg == Color::Red));
     assert!(!text(&coloured).contains('\u{1b}'));
-    assert!(!super::text(&app(Theme::Plain), 100).contains('\u{1b}'));
+    assert!(!super::text(&app(Theme::Plain), 80).contains('\u{1b}'));
 }
