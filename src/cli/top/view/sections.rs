@@ -149,7 +149,7 @@ pub fn fleet(made: Made) -> Section {
     nodes.sort_by_key(|node| (std::cmp::Reverse(newest - node.position_ms()), node.name.clone()));
     for node in nodes.into_iter().take(MOST) {
         let behind = newest - node.position_ms();
-        let name = format!("  {}{}", node.name, if node.own { " (this node)" } else { "" });
+        let name = format!("  {}{}", node.name, if node.own { " (own)" } else { "" });
         #[allow(clippy::cast_precision_loss)] // for people
         let cells = vec![
             (9, format::milliseconds(behind as f64), if behind > 0 { Tone::Fair } else { Tone::Text }),
