@@ -165,9 +165,7 @@ mod tests {
 
     fn row(tally: &Tally, what: &str) -> Option<String> {
         let text = tally.to_string();
-        let row =
-            text.lines().find_map(|line| line.trim().strip_suffix(what).map(|count| count.trim().to_owned()));
-        row
+        text.lines().find_map(|line| line.trim().strip_suffix(what).map(|count| count.trim().to_owned()))
     }
 
     #[tokio::test]

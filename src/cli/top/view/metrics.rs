@@ -52,7 +52,10 @@ fn requests(history: &History, now: &Status, cells: usize) -> Metric {
     Metric {
         name: "Requests",
         figure: format!("{} / s", format::rate(history.rate(RATE, read))),
-        note: format!("{} connections", format::count(now.connections)),
+        note: match now.connections {
+            1 => "1 connection".to_owned(),
+            connections => format!("{} connections", format::count(connections)),
+        },
         tone: Tone::Accent,
         course: by_largest(history.rates(cells, read)),
     }

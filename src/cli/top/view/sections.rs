@@ -123,7 +123,7 @@ pub fn origins(made: Made) -> Section {
         servers.sort_by_key(|server| server.word().1);
         rows.extend(servers.into_iter().take(MOST).map(|server| self::server(made, server)));
         if origin.waiting > 0 {
-            let says = format!("  {} requests wait for a connection", format::count(origin.waiting));
+            let says = format!("  waiting for a connection: {}", format::count(origin.waiting));
             rows.push(made.row(&says, Tone::Fair, Vec::new()));
         }
     }
@@ -234,7 +234,7 @@ pub fn purges(made: Made) -> Section {
         rows.push(made.row(&says, Tone::Text, vec![(10, matched, Tone::Text)]));
     }
     if rows.is_empty() {
-        rows = made.nothing("nothing has been purged since it started");
+        rows = made.nothing("nothing has been purged");
     }
     made.section("Recent purges", &[(10, "matched")], rows)
 }
