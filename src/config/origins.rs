@@ -41,7 +41,7 @@ section! {
         http2: bool as Switch = false;
         /// How TLS to servers with `https` is made.
         tls: Tls as Sect;
-        /// Asks the servers at intervals, and leaves alone those that fail. Turn it on wherever there are two servers. See the table below.
+        /// Asks the servers at intervals, and leaves alone those that fail. Turn it on wherever there are two servers.
         /// Example: `health: { path: /healthz }`
         health: Option<Health> as Off<Sect> = None;
         /// Leaves a server alone that keeps giving no usable answer (no connection, time-outs, broken messages; a 503 is an answer). Works without `health`.
@@ -80,10 +80,10 @@ choice! {
 section! {
     /// Requests that wait for a connection.
     pub struct Queue {
-        /// How many may wait; the next is answered 503 at once (`queue_full`). 0 = nobody waits.
+        /// How many may wait; the next is answered 503 at once (`queue-full`). 0 = nobody waits.
         /// Example: `length: 100`
         length: usize as Count<0, 1_000_000> = 1000;
-        /// How long one waits; then 503 (`queue_timeout`).
+        /// How long one waits; then 503 (`queue-full` too).
         /// Example: `wait: 2s`
         wait: Duration as Timeout = Duration::from_secs(5);
     }

@@ -55,10 +55,10 @@ section! {
         /// A guess for answers without a lifetime: a share of the time since `Last-Modified` (RFC 9111 §4.2.2). Never when the request had `Cookie` or `Authorization`. Off where only what the origin says shall count.
         /// Example: `heuristic: off`
         heuristic: Setting<Option<Heuristic>> as Reset<Off<Sect>>;
-        /// After expiry, serve stale for this long while it is fetched again in the background. The origin's own `stale-while-revalidate` wins; and beside `s-maxage`, `must-revalidate` or `no-cache` only that counts (RFC 9111 §4.2.4).
+        /// After expiry, serve stale for this long while it is fetched again in the background. The origin's own `stale-while-revalidate` wins. Where the origin says `s-maxage`, only its own counts; `must-revalidate`, `proxy-revalidate` and `no-cache` forbid it (RFC 9111 §4.2.4).
         /// Example: `stale_while_revalidate: 1m`
         stale_while_revalidate: Setting<Option<Duration>> as Reset<Off<Span>>;
-        /// After expiry, serve stale for this long when the origin fails (no answer, 500, 502, 503, 504). The origin's own `stale-if-error` wins; and beside `s-maxage`, `must-revalidate` or `no-cache` only that counts (RFC 9111 §4.2.4).
+        /// After expiry, serve stale for this long when the origin fails (no answer, 500, 502, 503, 504). The origin's own `stale-if-error` wins. Where the origin says `s-maxage`, only its own counts; `must-revalidate`, `proxy-revalidate` and `no-cache` forbid it (RFC 9111 §4.2.4).
         /// Example: `stale_if_error: 1d`
         stale_if_error: Setting<Option<Duration>> as Reset<Off<Span>>;
         /// `s-maxage` forbids serving stale even beside an explicit `stale-*` directive, as the letter of RFC 9111 §4.2.4 has it.

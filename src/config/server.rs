@@ -24,7 +24,7 @@ section! {
         /// Worker threads; 0 = one per core that the process may use. Set it when other programs on the machine need cores of their own.
         /// Example: `threads: 4`
         threads: usize as Count<0, 1024> = 0;
-        /// What this cache is called in `Cache-Status`, `Via`, `Proxy-Status` and `CDN-Loop`, and this node in receipts of a fleet. Give two
+        /// What this cache is called in `Cache-Status`, `Via`, `Proxy-Status` and `CDN-Loop`. Give two
         /// caches in a row different names, so that their parts of `Cache-Status` can be told apart.
         /// Example: `name: edge-fra1`
         name: Arc<str> as Name = Arc::from("larder");

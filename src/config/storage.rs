@@ -16,7 +16,7 @@ const MAX_OBJECT: u64 = (4 << 30) - 1;
 section! {
     /// The memory tier.
     pub struct Memory {
-        /// What is stored may take so much: bodies, header fields, tags and a measured constant per entry. Downloads under way may take a quarter more. Set it to about half of the memory the process
+        /// What is stored may take so much: bodies, header fields, tags and a measured constant per entry. Downloads under way may take a quarter more. Set it to about two thirds of the memory the process
         /// may have; `docs/operations.md` says how to reckon.
         /// Example: `capacity: 4GiB`
         capacity: u64 as Size<1_048_576> = 512 << 20;
