@@ -19,6 +19,11 @@ mod support;
 use larder::app::{self, Running};
 use larder::clock::Clock;
 use larder::config::{self, Config, net::Upstream, server::Listener};
+use larder::engine::draft::Refused;
+use larder::engine::plan::StaleWhy;
+use larder::front::refusal::Refusal;
+use larder::purge::PurgeId;
+use larder::semantics::storable::NotStored;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -40,6 +45,42 @@ fn every_page_is_executed() {
         files.map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect();
     pages.sort();
     assert_eq!(pages, PAGES);
+}
+
+/// Every word that a client, the log or a metric may show is explained in the manual.
+#[test]
+fn every_reason_is_in_the_manual() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let words = NotStored::ALL.iter().map(|why| why.as_str());
+    let words = words.chain(Refused::OWN.iter().map(|why| why.as_str()));
+    let words = words.chain(StaleWhy::ALL.iter().map(|why| why.as_str()));
+    let words = words.chain(Refusal::ALL.iter().map(|why| why.as_str()));
+    let missing: Vec<&str> = words.filter(|word| !manual.contains(&format!("`{word}`"))).collect();
+    assert!(missing.is_empty(), "docs/operations.md says nothing of {missing:?}");
+}
+
+/// Of the README and all pages: files, not headings.
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md")];
+    for folder in [root.join("docs"), folder(), root.join("docs/decisions"), root.join("deploy/fleet")] {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(files.filter(|file| file.extension().is_some_and(|e| e == "md")));
+    }
+    let mut broken = Vec::new();
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            let elsewhere = link.contains("://") || file.is_empty();
+            if !elsewhere && !page.parent().unwrap().join(file).exists() {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[tokio::test]
@@ -270,26 +311,36 @@ impl Scene {
             yaml = yaml.replace("cache-db:6379", &server.address().to_string());
             (clock, store, names) = (Clock::system(), Some(server), vec!['a', 'b']);
         }
-        let mut nodes = Vec::new();
-        for name in names {
-            let config = configuration(page, &yaml, application.address);
-            nodes.push((name, app::start(config, clock.clone()).await.expect("starts")));
-        }
-        let scene = Self {
+        let mut scene = Self {
             page: page.to_owned(),
-            nodes,
+            nodes: Vec::new(),
             application,
             clock,
             host: "site.example".into(),
             _store: store,
         };
-        for (_, node) in &scene.nodes {
-            if let Some(fleet) = &node.engine().fleet {
-                let whole = || fleet.log.state().synced && fleet.log.state().nodes.len() == scene.nodes.len();
-                until("the whole fleet", whole).await;
-            }
+        for name in names {
+            let config = configuration(page, &yaml, scene.application.address);
+            let node = app::start(config, scene.clock.clone()).await.expect("starts");
+            scene.nodes.push((name, node));
+            scene.is_whole().await;
         }
         scene
+    }
+
+    /// Waits until all nodes know each other and stand at the same place of the log, behind the barrier that the first one
+    /// has put at its beginning: what is stored before that is not trusted by others.
+    async fn is_whole(&self) {
+        let logs: Vec<_> = self.nodes.iter().filter_map(|(_, node)| node.engine().fleet.clone()).collect();
+        until("the whole fleet", || {
+            let states: Vec<_> = logs.iter().map(|fleet| fleet.log.state()).collect();
+            let place = states.first().and_then(|state| state.position);
+            states.iter().all(|state| {
+                let begun = state.position.is_some_and(|at| at > PurgeId::ZERO);
+                state.synced && begun && state.position == place && state.nodes.len() == states.len()
+            })
+        })
+        .await;
     }
 
     fn node(&self, name: char) -> &Running {
