@@ -28,7 +28,8 @@ section! {
         /// Silence within a response body; then the response is broken off, and not stored. Long-polling and event streams need more.
         /// Example: `between_bytes_timeout: 2m`
         between_bytes_timeout: Duration as Timeout = Duration::from_secs(30);
-        /// How often an idempotent request without a body is tried again after a failure without any answer, on another server where there is one. An answer, be it 503, is not tried again.
+        /// How often a request that got no answer at all is tried again, on another server where there is one: what may be repeated (idempotent, without a body),
+        /// and what had not been sent yet. An answer, be it 503, is not tried again.
         /// Example: `retries: 2`
         retries: u32 as Count<0, 10> = 1;
         /// Requests under way at this origin, all its servers together; over HTTP/1 that bounds its connections. Set it to what the application can really do at once: the rest waits in `queue`.
