@@ -11,7 +11,7 @@
 
 #[allow(dead_code, unused_imports, unused_macros)]
 #[path = "fleet/support/mod.rs"]
-mod fleet;
+mod stores;
 #[allow(dead_code)]
 #[path = "http/support/mod.rs"]
 mod support;
@@ -299,7 +299,7 @@ struct Scene {
     clock: Clock,
     host: String,
     /// Killed with it.
-    _store: Option<fleet::server::Server>,
+    _store: Option<stores::server::Server>,
 }
 
 impl Scene {
@@ -307,7 +307,7 @@ impl Scene {
         let (mut clock, mut store, mut names) = (Clock::manual(), None, vec![' ']);
         let mut yaml = yaml.to_owned();
         if yaml.contains("redis://") {
-            let server = fleet::server::Server::start(&fleet::server::Engine::redis()).await;
+            let server = stores::server::Server::start(&stores::server::Engine::redis()).await;
             yaml = yaml.replace("cache-db:6379", &server.address().to_string());
             (clock, store, names) = (Clock::system(), Some(server), vec!['a', 'b']);
         }
