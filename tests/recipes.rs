@@ -18,7 +18,7 @@ mod support;
 
 use larder::app::{self, Running};
 use larder::clock::Clock;
-use larder::config::{self, Config, net::Upstream, server::Listener};
+use larder::config::{self, Config, net::Upstream, report::Class, server::Listener};
 use larder::engine::draft::Refused;
 use larder::engine::plan::StaleWhy;
 use larder::front::refusal::Refusal;
@@ -60,18 +60,43 @@ fn every_reason_is_in_the_manual() {
     assert!(missing.is_empty(), "docs/operations.md says nothing of {missing:?}");
 }
 
-/// Of the README and all pages: files, not headings.
-#[test]
-fn every_relative_link_leads_to_a_file() {
+/// The README and all pages, with their texts.
+fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = vec![root.join("README.md")];
     for folder in [root.join("docs"), folder(), root.join("docs/decisions"), root.join("deploy/fleet")] {
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         pages.extend(files.filter(|file| file.extension().is_some_and(|e| e == "md")));
     }
-    let mut broken = Vec::new();
-    for page in pages {
+    let read = |page: PathBuf| {
         let text = std::fs::read_to_string(&page).unwrap();
+        (page, text)
+    };
+    pages.into_iter().map(read).collect()
+}
+
+/// Pieces of a configuration may lack the rest of it, and nothing else.
+#[test]
+fn every_piece_of_a_configuration_is_accepted() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for (line, yaml) in blocks(&text, "yaml") {
+            let name = format!("{}:{line}", page.display());
+            if let Err(report) = config::parse(&name, &yaml, Path::new("."), &environment) {
+                let rest = [Class::NoOrigin, Class::MissingKey];
+                assert!(report.findings().iter().all(|found| rest.contains(&found.class)), "{report}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 3, "{seen} pieces");
+}
+
+/// To files, not to headings.
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    let mut broken = Vec::new();
+    for (page, text) in pages() {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap_or_default();
             let elsewhere = link.contains("://") || file.is_empty();
