@@ -43,8 +43,8 @@ enum Command {
     Warm(warm::Args),
     /// Watch a running instance in the terminal: rates, hit ratio, latency, origins, what is hot and what is not stored
     Top(top::Args),
-    /// Print the JSON Schema of the configuration, for editors
-    Schema,
+    /// Print the JSON Schema of the configuration, for editors; or its reference, for people
+    Schema(schema::Args),
     /// Run the sample origin that the default configuration uses, alone
     DemoOrigin(demo_origin::Args),
 }
@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Warm(args) => warm::run(&args),
         Command::Top(args) => top::run(&args),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::DemoOrigin(args) => demo_origin::run(&args),
     }
 }
