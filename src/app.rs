@@ -26,9 +26,12 @@ use crate::purge::{Limits as PurgeLimits, Mode, Purge, PurgeLog};
 use crate::semantics::storable::NotStored;
 use crate::settings::{
     conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings,
+    trace_settings,
 };
 use crate::sockets::Sockets;
 use crate::store::Memory;
+use crate::trace::Tracer;
+use crate::trace::export::{Exporter, Lost};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::HashMap;
@@ -43,6 +46,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How often certificate files are looked at.
 const TLS_WATCH: Duration = Duration::from_secs(2);
+
+/// For the last spans on their way to the collector.
+const TRACES_GRACE: Duration = Duration::from_secs(5);
 
 /// For requests that are under way when the admin listener closes: longer than a purge call takes, shorter than a successor waits.
 const ADMIN_GRACE: Duration = Duration::from_secs(10);
@@ -64,6 +70,8 @@ pub enum StartError {
     HandOver(std::io::Error),
     #[error("shared: {0}")]
     Shared(String),
+    #[error("tracing: {0}")]
+    Tracing(String),
     #[error(
         "the admin listener is bound to {0}, which other machines can reach: `admin.tokens` can't be empty"
     )]
@@ -73,7 +81,7 @@ pub enum StartError {
 impl StartError {
     /// It is the configuration's fault, or of a file it names; not the machine's.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Shared(_) | Self::Exposed(_))
+        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Shared(_) | Self::Tracing(_) | Self::Exposed(_))
     }
 }
 
@@ -93,8 +101,10 @@ pub struct Running {
     admin_task: JoinSet<()>,
     background: JoinSet<()>,
     reloads: mpsc::Receiver<Asked>,
-    /// What reloads don't change; see [`fixed`].
-    fixed: Vec<(&'static str, String)>,
+    /// What takes spans to the collector.
+    traces: Option<Traces>,
+    /// The configuration that this process was started with.
+    started: config::changes::Tree,
     /// Held for the whole of a reload: one at a time.
     current: Mutex<Current>,
 }
@@ -104,6 +114,21 @@ pub struct Running {
 struct Current {
     wanted: Vec<(Arc<str>, wanted::Origin)>,
     demo: Option<Demo>,
+    tree: config::changes::Tree,
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reload {
+    pub changes: Vec<config::changes::Change>,
+    /// Fields that hold as they were when the process started, and that the configuration now has otherwise.
+    pub kept: Vec<&'static str>,
+}
+
+/// The task that takes spans to the collector.
+struct Traces {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
 }
 
 /// Starts everything that a configuration asks for. Returns once all listeners accept.
@@ -119,8 +144,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
 /// # Errors
 /// As [`start`].
 pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Result<Running, StartError> {
-    let fixed = fixed(&config);
-    let Config { server, admin, origins: wanted, memory, shared, log, rules, shown, .. } = config;
+    let Config { server, admin, origins: wanted, memory, shared, log, tracing, rules, shown, tree } = config;
     let mut background = JoinSet::new();
     let demo = start_demo(&wanted, &clock)?;
     let built = origins(&wanted, &clock, demo.as_ref().map(|demo| demo.address), (&[], &Built::new()))?;
@@ -128,11 +152,13 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
     let metrics = metrics(&site);
     let memory = Memory::new(memory.capacity, policy(memory.policy));
     let (purges, fleet) = purges(shared.as_ref(), &server, &metrics, &clock)?;
-    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet, site);
+    let node_id = new_node_id();
+    let (tracer, traces) = tracer(tracing.as_ref(), &node_id, &metrics, &clock)?;
+    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet, tracer, site);
     run_engine(&engine, &mut background);
     let service = Arc::new(Service {
         engine: engine.clone(),
-        settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
+        settings: ArcSwap::from_pointee(settings(&server, &node_id)),
         purgers: ArcSwap::from_pointee(purgers(&admin)),
         log: access_log(log.access)?,
         metrics,
@@ -193,8 +219,9 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
         admin_task,
         background,
         reloads,
-        fixed,
-        current: Mutex::new(Current { wanted, demo }),
+        traces,
+        started: tree.clone(),
+        current: Mutex::new(Current { wanted, demo, tree }),
     })
 }
 
@@ -219,15 +246,14 @@ impl Running {
 
     /// Puts a new configuration in force without losing a connection or an entry: rules, origins, limits, tokens.
     /// Origins whose settings are the same stay, with their connections and health. Listeners, threads, memory and logs
-    /// stay as they were started; what of those the configuration changes is named in the returned list.
+    /// stay as they were started; what of those the configuration changes is named in what is returned, beside all that
+    /// is different from the last configuration.
     ///
     /// # Errors
     /// As [`start`], and a configuration without tokens where others can reach the admin listener; everything stays as
     /// it was then.
-    pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
-        let now = fixed(&config);
-        let kept = self.fixed.iter().zip(&now).filter(|(was, is)| was != is).map(|(was, _)| was.0).collect();
-        let Config { server, admin, origins: wanted, memory, rules, shown, .. } = config;
+    pub fn reload(&self, config: Config) -> Result<Reload, StartError> {
+        let Config { server, admin, origins: wanted, memory, tracing, rules, shown, tree, .. } = config;
         // The socket stays as it is bound, whatever this configuration says of its address.
         let exposed = |bound: &SocketAddr| !bound.ip().to_canonical().is_loopback();
         if let Some(bound) = self.admin_address.filter(exposed)
@@ -250,9 +276,15 @@ impl Running {
         self.service.settings.store(Arc::new(settings(&server, &node_id)));
         self.engine().reload(site);
         self.admin.config.store(Arc::new(shown));
+        if let (Some(tracer), Some(tracing)) = (&self.engine().tracer, &tracing) {
+            tracer.set_sample(tracing.sample);
+        }
+        let changes = tree.changes_since(&current.tree);
+        let kept = tree.kept_since(&self.started);
         current.wanted = wanted;
         current.demo = started.or(current.demo.take());
-        Ok(kept)
+        current.tree = tree;
+        Ok(Reload { changes, kept })
     }
 
     /// The next reload that somebody asks the admin listener for. Who started this process knows where its configuration
@@ -275,6 +307,10 @@ impl Running {
         self.close_admin().await;
         if let Some(fleet) = &self.admin.engine.fleet {
             fleet.log.sign_off().await;
+        }
+        if let Some(Traces { stop, task }) = self.traces.take() {
+            stop.send_replace(true);
+            let _ = tokio::time::timeout(TRACES_GRACE, task).await;
         }
         self.background.abort_all();
         while self.background.join_next().await.is_some() {}
@@ -362,6 +398,22 @@ fn purges(
     Ok((purges, Some(fleet)))
 }
 
+/// What makes spans, and what takes them away.
+fn tracer(
+    wanted: Option<&telemetry::Tracing>,
+    node_id: &str,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+) -> Result<(Option<Arc<Tracer>>, Option<Traces>), StartError> {
+    let Some(wanted) = wanted else { return Ok((None, None)) };
+    let exporter = Exporter::new(trace_settings(wanted, node_id), clock.clone(), metrics.clone());
+    let exporter = exporter.map_err(StartError::Tracing)?;
+    let (tracer, spans) = Tracer::new(clock.clone(), metrics.clone(), wanted.sample);
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(exporter.run(spans, stopped));
+    Ok((Some(tracer), Some(Traces { stop, task })))
+}
+
 /// The sample origin, while somebody may ask it.
 #[derive(Debug)]
 struct Demo {
@@ -393,22 +445,6 @@ fn start_demo(origins: &Origins, clock: &Clock) -> Result<Option<Demo>, StartErr
     Ok(Some(Demo { address, task }))
 }
 
-/// What of a configuration holds from the start to the end of a process, in its words.
-fn fixed(config: &Config) -> Vec<(&'static str, String)> {
-    let Config { server, admin, memory, shared, log, .. } = config;
-    vec![
-        ("server.listen", format!("{:?}", server.listen)),
-        ("server.threads", server.threads.to_string()),
-        ("server.shutdown_grace", format!("{:?}", server.shutdown_grace)),
-        ("admin.address", format!("{:?}", admin.address)),
-        ("memory.capacity", memory.capacity.to_string()),
-        ("memory.policy", format!("{:?}", memory.policy)),
-        ("shared", format!("{shared:?}")),
-        ("log.access", format!("{:?}", log.access)),
-        ("log.level", format!("{:?}", log.level)),
-    ]
-}
-
 /// Whether all certificates and keys that a configuration names can be used, and all origins be built. Opens no
 /// socket. Blocks on the disk.
 ///
@@ -420,6 +456,11 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     }
     if let Some(shared) = &config.shared {
         fleet_settings(shared, &config.server).map_err(StartError::Shared)?;
+    }
+    if let Some(tracing) = &config.tracing {
+        let metrics = Metrics::new(&vocabulary(&[], &[]));
+        let exporter = Exporter::new(trace_settings(tracing, ""), Clock::system(), metrics);
+        exporter.map_err(StartError::Tracing)?;
     }
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     for (name, wanted) in &config.origins {
@@ -487,6 +528,7 @@ fn access_log(wanted: telemetry::AccessLog) -> Result<AccessLog, StartError> {
         telemetry::AccessLog::Off => return Ok(AccessLog::off()),
         telemetry::AccessLog::Json => Format::Json,
         telemetry::AccessLog::Text => Format::Text,
+        telemetry::AccessLog::Combined => Format::Combined,
     };
     AccessLog::start(format, std::io::stdout()).map_err(StartError::Log)
 }
@@ -563,6 +605,7 @@ fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabulary<
         std::sync::LazyLock::new(|| StaleWhy::ALL.iter().map(|s| s.as_str()).collect());
     static REFUSALS: std::sync::LazyLock<Vec<&str>> =
         std::sync::LazyLock::new(|| Refusal::ALL.iter().map(|r| r.as_str()).collect());
+    static LOST: [&str; 3] = [Lost::QueueFull.as_str(), Lost::Refused.as_str(), Lost::Shutdown.as_str()];
     static KINDS: std::sync::LazyLock<Vec<&str>> =
         std::sync::LazyLock::new(|| engine::purge::kinds().collect());
     static MODES: [&str; 3] = [Mode::Soft.as_str(), Mode::Invalidate.as_str(), Mode::Hard.as_str()];
@@ -573,6 +616,7 @@ fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabulary<
         refusals: &REFUSALS,
         purge_kinds: &KINDS,
         purge_modes: &MODES,
+        traces_lost: &LOST,
         rules,
         origins,
     }

@@ -20,4 +20,5 @@ pub mod settings;
 pub mod sockets;
 pub mod store;
 pub mod time;
+pub mod trace;
 pub mod worker;

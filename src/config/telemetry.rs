@@ -1,13 +1,17 @@
 //! `log` and `tracing`: what is told to the outside.
 
-use super::net::ServiceUrl;
-use super::scalar::{Share, Word};
+use super::compound::Dict;
+use super::net::{Header, ServiceUrl};
+use super::scalar::{BLANK, Name, Refusal, Scalar, Share, Single, Word};
 use super::section::{choice, section};
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
 section! {
     /// Logs: of requests to standard output, of all else to standard error.
     pub struct Log {
-        /// One line per request: JSON, or text like Apache's combined format.
+        /// One line per request: JSON, Apache's combined format, or that with outcome, duration and request id.
         access: AccessLog as Word = AccessLog::Json;
         /// How much else is told.
         level: Level as Word = Level::Info;
@@ -19,6 +23,8 @@ choice! {
     pub enum AccessLog {
         Json = "json",
         Text = "text",
+        /// Apache's combined format, and nothing else.
+        Combined = "combined",
         Off = "off" | "false",
     }
 }
@@ -37,9 +43,50 @@ choice! {
 section! {
     /// Traces, to an OpenTelemetry collector.
     pub struct Tracing {
-        /// The collector (gRPC).
+        /// The collector: `http://127.0.0.1:4317`.
         otlp: String as ServiceUrl;
-        /// The share of requests that is traced.
+        /// How it is spoken to: OTLP over gRPC (port 4317, as a rule), or Protobuf over HTTP (4318).
+        protocol: OtlpProtocol as Word = OtlpProtocol::Grpc;
+        /// The share of requests that is traced, of those that bring no decision of a trusted proxy with them.
         sample: f64 as Share = 0.01;
+        /// `service.name`: what this cache is called in traces.
+        service: Arc<str> as Name = Arc::from("larder");
+        /// Sent to the collector with every call: API keys and the like.
+        headers: Vec<(HeaderName, HeaderValue)> as Dict<Header, SecretHeader> = Vec::new();
+    }
+}
+
+choice! {
+    /// How a collector is spoken to.
+    pub enum OtlpProtocol {
+        Grpc = "grpc",
+        /// Protobuf over HTTP.
+        Http = "http" | "http/protobuf",
+    }
+}
+
+/// The value of a header field that nobody else may know.
+#[derive(Debug)]
+pub struct SecretHeader;
+impl Single for SecretHeader {}
+
+impl Scalar<HeaderValue> for SecretHeader {
+    const SECRET: bool = true;
+    fn what() -> String {
+        "the value of a header field".into()
+    }
+    fn parse(text: &str) -> Result<HeaderValue, Refusal> {
+        let value = HeaderValue::from_str(text)
+            .map_err(|_| Refusal::new("it can't stand in a header field").help("text, on one line"));
+        value.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        })
+    }
+    fn show(_: &HeaderValue) -> Json {
+        json!(BLANK)
+    }
+    fn schema() -> Json {
+        json!({ "type": "string" })
     }
 }

@@ -18,6 +18,7 @@ pub mod request_id;
 pub mod service;
 pub mod tls;
 pub mod tracker;
+mod traced;
 pub mod tunnel;
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod stale;
 mod stale_errors;
 mod status;
 mod status_stream;
+mod traces;
 mod unsynced;
 mod validation;
 mod variants;

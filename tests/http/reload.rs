@@ -17,7 +17,16 @@ async fn entries_stay_and_new_rules_hold() {
     let mut house = House::new("").await;
     house.fetched("/x", "200 OK\nCache-Control: max-age=60\n\nx").await;
     let rules = "  - name: all\n    origin: app\n    ttl: 5m\n    response_headers: { set: { X-New: \"1\" } }\n  - name: last\n    match: { path: /admin }\n    cache: bypass\n";
-    assert_eq!(house.running.reload(config(&house, rules)).unwrap(), Vec::<&str>::new());
+    let reload = house.running.reload(config(&house, rules)).unwrap();
+    assert_eq!(reload.kept, Vec::<&str>::new());
+    let told: Vec<_> = reload.changes.iter().map(ToString::to_string).collect();
+    let expected = [
+        "rules[all].ttl: (not set) -> 5m",
+        "rules[all].response_headers: added",
+        "rules[last]: added",
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(house.running.reload(config(&house, rules)).unwrap().changes, [], "nothing changed");
     let hit = house.get("/x").await;
     hit.assert_hit();
     assert_eq!(hit.header("x-new"), Some("1"));
