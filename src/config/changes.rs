@@ -366,7 +366,22 @@ rules:
   - { name: assets, match: { path: [/static/**, /img/**] }, ttl: 7d, tags: [a] }
   - { name: news, match: { path: /news }, ttl: 5s }
 ";
-        insta::assert_snapshot!(told(old, new), @"");
+        insta::assert_snapshot!(told(old, new), @r#"
+        server.trusted_proxies: [10.0.0.0/8] -> [10.0.0.0/8, 192.0.2.1/32]
+        origins.api: added
+        memory.capacity: 64MiB -> 128MiB (from the next start on)
+        memory.max_object: 1MiB -> 2MiB
+        log.access: off -> json (from the next start on)
+        tracing: added (from the next start on)
+        rules[pages]: moved from 3 to 1
+        rules[pages].ttl: (not set) -> 1m
+        rules[pages].default_ttl: 1m -> (not set)
+        rules[assets].match.path: ["/static/**"] -> ["/static/**", "/img/**"]
+        rules[assets].ttl: 30d -> 7d
+        rules[assets].tags: [a, b] -> [a]
+        rules[news]: added
+        rules[gone]: removed
+        "#);
     }
 
     #[test]
@@ -380,7 +395,13 @@ rules: [{ name: all, request_headers: { set: { Authorization: first } } }]
 ";
         let told = told(old, &old.replace("first", "other"));
         assert!(!told.contains("first-") && !told.contains("other-"), "{told}");
-        insta::assert_snapshot!(told, @"");
+        insta::assert_snapshot!(told, @r#"
+        admin.tokens[ops].secret: another secret
+        rules[all].request_headers.set.authorization: another secret
+        server.secret: another secret (from the next start on)
+        shared.url: another secret (from the next start on)
+        tracing.headers.x-key: another secret (from the next start on)
+        "#);
     }
 
     #[test]

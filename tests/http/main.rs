@@ -19,6 +19,7 @@ mod invalidation;
 mod lanes;
 mod large;
 mod messages;
+mod metrics;
 mod purge_api;
 mod purge_races;
 mod ranges;

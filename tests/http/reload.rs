@@ -21,6 +21,7 @@ async fn entries_stay_and_new_rules_hold() {
     assert_eq!(reload.kept, Vec::<&str>::new());
     let told: Vec<_> = reload.changes.iter().map(ToString::to_string).collect();
     let expected = [
+        "origins.app.connect_timeout: 20s -> 2s",
         "rules[all].ttl: (not set) -> 5m",
         "rules[all].response_headers: added",
         "rules[last]: added",
