@@ -25,8 +25,7 @@ use crate::origin::Origin;
 use crate::purge::{Limits as PurgeLimits, Mode, Purge, PurgeLog};
 use crate::semantics::storable::NotStored;
 use crate::settings::{
-    conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings,
-    trace_settings,
+    conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings, trace_settings,
 };
 use crate::sockets::Sockets;
 use crate::store::Memory;
@@ -81,7 +80,10 @@ pub enum StartError {
 impl StartError {
     /// It is the configuration's fault, or of a file it names; not the machine's.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Shared(_) | Self::Tracing(_) | Self::Exposed(_))
+        matches!(
+            self,
+            Self::Tls(_) | Self::Origin(..) | Self::Shared(_) | Self::Tracing(_) | Self::Exposed(_)
+        )
     }
 }
 

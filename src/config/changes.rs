@@ -192,11 +192,8 @@ fn maps(path: &str, old: &Map<String, Json>, new: &Map<String, Json>, found: &mu
         }
     }
     for (key, was) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
-        let what = if was.is_object() {
-            What::Removed
-        } else {
-            What::Value { from: Some(text(was)), to: None }
-        };
+        let what =
+            if was.is_object() { What::Removed } else { What::Value { from: Some(text(was)), to: None } };
         found.push((join(path, key), what));
     }
 }
@@ -418,13 +415,21 @@ rules: [{ name: all, request_headers: { set: { Authorization: first } } }]
 
     #[test]
     fn long_values_are_cut() {
-        let rule = |n| format!("rules: [{{ name: r, match: {{ path: /x }}, respond: {{ status: 200, body: \"{}\" }} }}]", "é".repeat(n));
+        let rule = |n| {
+            format!(
+                "rules: [{{ name: r, match: {{ path: /x }}, respond: {{ status: 200, body: \"{}\" }} }}]",
+                "é".repeat(n)
+            )
+        };
         assert!(told(&rule(1000), &rule(999)).chars().count() < 3 * LONGEST);
     }
 
     #[test]
     fn what_is_kept_is_seen_against_the_start_of_the_process() {
-        let (started, now) = (tree("memory: { capacity: 64MiB }"), tree("memory: { capacity: 128MiB }\nlog: { level: debug }"));
+        let (started, now) = (
+            tree("memory: { capacity: 64MiB }"),
+            tree("memory: { capacity: 128MiB }\nlog: { level: debug }"),
+        );
         assert_eq!(now.kept_since(&started), ["memory.capacity", "log.level"]);
         assert_eq!(started.kept_since(&started), Vec::<&str>::new());
         let more = "tracing: { otlp: http://127.0.0.1:4317, sample: 5% }";

@@ -2,8 +2,8 @@
 
 use super::Root;
 use super::check::{place, rules_of};
-use super::telemetry::OtlpProtocol;
 use super::report::{Class, Findings, Place};
+use super::telemetry::OtlpProtocol;
 use super::tree::Node;
 use crate::engine::policy::QueryKey;
 use crate::engine::rules::Rule;
@@ -85,7 +85,10 @@ fn tracing(root: &Root, tree: &Node, findings: &mut Findings) {
         (Some(4317), OtlpProtocol::Http) => ("OTLP over gRPC", "grpc"),
         _ => return,
     };
-    let message = format!("`tracing.otlp` names the port of {usual}, and `protocol` is `{}`", tracing.protocol.as_str());
+    let message = format!(
+        "`tracing.otlp` names the port of {usual}, and `protocol` is `{}`",
+        tracing.protocol.as_str()
+    );
     let finding = findings.warning(Class::NoEffect, place(tree, &["tracing", "otlp"]), message);
     finding.help(format!("`protocol: {other}`, or the other port"));
 }

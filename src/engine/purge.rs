@@ -5,8 +5,8 @@
 use crate::engine::rules::purged::PurgedUrl;
 use crate::engine::{Engine, Site};
 use crate::purge::normal::{BadUrl, Target};
-use crate::trace::Span;
 use crate::purge::{Applied, Matched, Purge, Selector};
+use crate::trace::Span;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -206,7 +206,8 @@ impl Drop for End {
         if let Some(refusal) = self.verdict.as_ref().and_then(Verdict::refusal) {
             if let Some(span) = self.step.span() {
                 let method = self.line.method.as_ref();
-                span.named_by_method(method, &self.outcome.rule).word("larder.reason", Some(refusal.as_str()));
+                span.named_by_method(method, &self.outcome.rule)
+                    .word("larder.reason", Some(refusal.as_str()));
             }
             return; // counted and logged by `Handler::refused`
         }
@@ -225,7 +226,11 @@ impl Drop for End {
         if let Some(span) = self.step.span() {
             let cache_status = self.cache_status.as_ref().and_then(|value| value.to_str().ok());
             let (outcome, status, bytes) = (&self.outcome, self.status, self.bytes);
-            traced::describe(span, &self.line, &traced::Answer { outcome, reason, status, bytes, cache_status });
+            traced::describe(
+                span,
+                &self.line,
+                &traced::Answer { outcome, reason, status, bytes, cache_status },
+            );
         }
         if self.service.log.is_on() {
             self.service.write_line(&self.outcome, reason, self.line.clone(), self.status, self.bytes, took);

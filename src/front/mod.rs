@@ -17,8 +17,8 @@ pub mod refusal;
 pub mod request_id;
 pub mod service;
 pub mod tls;
-pub mod tracker;
 mod traced;
+pub mod tracker;
 pub mod tunnel;
 
 #[cfg(test)]

@@ -92,7 +92,8 @@ impl Service {
         }
         let raw = raw.filter(|_| !normal.trusted_peer);
         let forced = self.purgers.load().may_force(&normal);
-        let incoming = Incoming { trace: end.trace().clone(), ..incoming(normal, body, interim, forced, raw) };
+        let incoming =
+            Incoming { trace: end.trace().clone(), ..incoming(normal, body, interim, forced, raw) };
         let (answered, outcome) = self.engine.handle(incoming).await;
         let mut response = match answered {
             Ok(response) => response,

@@ -298,8 +298,10 @@ mod tests {
         let names: Vec<&str> = full.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(names, Record::FIELDS);
         let page = include_str!("../../docs/logs.md");
-        let documented: Vec<&str> =
-            page.lines().filter_map(|l| l.strip_prefix("| `")?.split_once('`').map(|(name, _)| name)).collect();
+        let documented: Vec<&str> = page
+            .lines()
+            .filter_map(|l| l.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
+            .collect();
         assert_eq!(documented, Record::FIELDS);
         // What is not known is left out.
         let bare = Record {
@@ -314,7 +316,8 @@ mod tests {
             ..record()
         };
         let bare: serde_json::Value = serde_json::from_str(&written(Format::Json, &bare)).unwrap();
-        let always = page.lines().filter(|line| line.starts_with("| `") && line.contains("| always |")).count();
+        let always =
+            page.lines().filter(|line| line.starts_with("| `") && line.contains("| always |")).count();
         assert_eq!(bare.as_object().unwrap().len(), always);
     }
 

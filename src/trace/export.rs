@@ -249,7 +249,9 @@ impl Exporter {
         let (status, body) = read(answer).await?;
         let body = match self.protocol {
             Protocol::Http => body.map_err(|()| of_http(status))?,
-            Protocol::Grpc => body.map_err(|()| of_http(status))?.get(5..).unwrap_or_default().to_vec().into(),
+            Protocol::Grpc => {
+                body.map_err(|()| of_http(status))?.get(5..).unwrap_or_default().to_vec().into()
+            }
         };
         // Partial success: some of it was not taken, and will not be.
         let told = ExportTraceServiceResponse::decode(body).unwrap_or_default().partial_success;
@@ -303,7 +305,9 @@ fn place(url: &str, protocol: Protocol) -> Result<(String, Uri), String> {
     let base = uri.path().trim_end_matches('/');
     let path = match protocol {
         Protocol::Grpc if base.is_empty() => GRPC_PATH.to_owned(),
-        Protocol::Grpc => return Err(format!("`{url}` must end after host and port: gRPC has paths of its own")),
+        Protocol::Grpc => {
+            return Err(format!("`{url}` must end after host and port: gRPC has paths of its own"));
+        }
         Protocol::Http if base.ends_with(HTTP_PATH) => base.to_owned(),
         Protocol::Http => format!("{base}{HTTP_PATH}"),
     };

@@ -177,9 +177,8 @@ impl Span {
 }
 
 /// The methods that are names (RFC 9110, RFC 5789, QUERY, and the purging ones).
-const KNOWN: [&str; 12] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "PURGE", "BAN", "CONNECT", "TRACE",
-];
+const KNOWN: [&str; 12] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "PURGE", "BAN", "CONNECT", "TRACE"];
 
 impl Drop for Span {
     fn drop(&mut self) {

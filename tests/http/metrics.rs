@@ -136,7 +136,10 @@ fn asked_for(text: &str) -> Vec<(String, String)> {
     let found = metric.captures_iter(&text);
     found
         .map(|found| {
-            (found[1].to_owned(), found.get(2).map_or_else(String::new, |matchers| matchers.as_str().to_owned()))
+            (
+                found[1].to_owned(),
+                found.get(2).map_or_else(String::new, |matchers| matchers.as_str().to_owned()),
+            )
         })
         .collect()
 }
@@ -160,7 +163,8 @@ async fn dashboard_and_rules_ask_for_what_is_there_and_leave_nothing_out() {
         let asked = asked_for(&text);
         assert!(asked.len() > 10, "{file}: nothing found");
         for (name, matchers) in asked {
-            let family = family_of(&name, &families).unwrap_or_else(|| panic!("{file}: no {name} in /metrics"));
+            let family =
+                family_of(&name, &families).unwrap_or_else(|| panic!("{file}: no {name} in /metrics"));
             for found in matcher.captures_iter(&matchers) {
                 let label = &found[1];
                 if ["job", "instance", "le"].contains(&label) {
@@ -192,7 +196,13 @@ fn a_dashboard_that_asks_for_what_does_not_exist_is_found_out() {
     let known = |name: &str| family_of(name, &families).is_some();
     assert!(known("larder_a_total") && known("larder_b_seconds_bucket") && known("larder_b_seconds_count"));
     // A counter has no buckets, a histogram no value of its own, and `a` without its ending is no series.
-    assert!(!known("larder_a") && !known("larder_a_total_bucket") && !known("larder_b_seconds") && !known("larder_c"));
-    let found = asked_for(r#""expr": "sum(rate(larder_a_total{job=~\"$job\", x=\"y\"}[5m])) + job:larder_ratio:5m""#);
+    assert!(
+        !known("larder_a")
+            && !known("larder_a_total_bucket")
+            && !known("larder_b_seconds")
+            && !known("larder_c")
+    );
+    let found =
+        asked_for(r#""expr": "sum(rate(larder_a_total{job=~\"$job\", x=\"y\"}[5m])) + job:larder_ratio:5m""#);
     assert_eq!(found, [("larder_a_total".to_owned(), "job=~\"$job\", x=\"y\"".to_owned())]);
 }

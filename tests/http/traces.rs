@@ -88,7 +88,8 @@ async fn take(
     request: Request<Incoming>,
     grpc: bool,
     tell: mpsc::UnboundedSender<Call>,
-) -> Result<Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infallible>>, hyper::Error> {
+) -> Result<Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infallible>>, hyper::Error>
+{
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let message = if grpc {
@@ -232,7 +233,10 @@ async fn anybody_elses_trace_is_a_link_from_one_of_ours() {
     let links: Vec<_> = server.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect();
     assert_eq!(links, [(TRACE.to_owned(), "00f067aa0ba902b7".to_owned())]);
     let parent = seen.header("traceparent").unwrap();
-    assert!(parent.starts_with(&format!("00-{}-", hex(&server.trace_id))) && parent.ends_with("-03"), "{parent}");
+    assert!(
+        parent.starts_with(&format!("00-{}-", hex(&server.trace_id))) && parent.ends_with("-03"),
+        "{parent}"
+    );
     assert_eq!(seen.header("tracestate"), None);
 }
 
@@ -244,7 +248,10 @@ async fn w3c_3_2_a_context_that_cannot_be_read_is_replaced() {
         let headers = [("traceparent", broken), ("tracestate", "a=1"), ("Cache-Control", "no-cache")];
         let (_, seen) = house.exchange("GET", "/x", &headers, "200 OK\n\n").await;
         let parent = seen.header("traceparent").unwrap();
-        assert!(parent.len() == 55 && parent.ends_with("-02") && !parent.contains(TRACE), "{broken}: {parent}");
+        assert!(
+            parent.len() == 55 && parent.ends_with("-02") && !parent.contains(TRACE),
+            "{broken}: {parent}"
+        );
         assert_eq!(seen.header("tracestate"), None);
     }
 }
@@ -321,7 +328,10 @@ async fn purges_are_spans_of_the_caller_s_trace() {
     let (call, purge) = (collector.span("POST /purge").await, collector.span("purge").await);
     assert_eq!(hex(&call.trace_id), TRACE);
     assert_eq!(purge.parent_span_id, call.span_id);
-    assert_eq!((of(&purge, "larder.purge.selectors").as_str(), of(&purge, "larder.purge.mode").as_str()), ("1", "hard"));
+    assert_eq!(
+        (of(&purge, "larder.purge.selectors").as_str(), of(&purge, "larder.purge.mode").as_str()),
+        ("1", "hard")
+    );
     assert!(reply.text().contains(&format!("\"id\":\"{}\"", of(&purge, "larder.purge.id"))));
 }
 
@@ -352,14 +362,15 @@ async fn over_http_spans_are_posted_with_the_headers_that_were_asked_for() {
 #[tokio::test]
 async fn while_the_collector_is_away_requests_are_answered_and_spans_wait_for_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let mut house = house(address, "sample: 100%", false, "").await;
+    let mut house = house(listener.local_addr().unwrap(), "sample: 100%", false, "").await;
     house.fetched("/x", "200 OK\nCache-Control: max-age=60\n\nx").await;
+    // It is called, and hangs up.
+    let (call, _) = soon("a first call", listener.accept()).await.unwrap();
+    drop(call);
     for _ in 0..100 {
         house.get("/x").await.assert_hit();
     }
-    let mut collector = Collector::on(TcpListener::bind(address).await.unwrap(), true);
+    let mut collector = Collector::on(listener, true);
     let spans = collector.rest(103).await;
     assert_eq!(spans.iter().filter(|span| of(span, "larder.outcome") == "hit").count(), 100);
     assert_eq!(house.metric("larder_trace_dropped_total{reason=\"queue-full\"}").await, 0.0);
