@@ -27,7 +27,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 /// Spans in one request.
 const BATCH: usize = 512;
@@ -166,13 +166,10 @@ impl Exporter {
     pub async fn run(mut self, mut spans: mpsc::Receiver<Span>, mut stop: watch::Receiver<bool>) {
         self.collector.start();
         let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
-        tokio::pin!(stopped);
         let mut batch = Vec::new();
-        loop {
-            tokio::select! {
-                () = self.batches(&mut spans, &mut batch) => return,
-                () = &mut stopped => break,
-            }
+        tokio::select! {
+            () = self.batches(&mut spans, &mut batch) => return,
+            () = stopped => {}
         }
         let pending = self.pending.take();
         self.last(pending).await;
@@ -201,13 +198,14 @@ impl Exporter {
             if batch.is_empty() && spans.recv_many(batch, BATCH).await == 0 {
                 return;
             }
-            let full = Instant::now() + LINGER;
+            let full = sleep(LINGER);
+            tokio::pin!(full);
             while batch.len() < BATCH {
                 let room = BATCH - batch.len();
                 tokio::select! {
                     biased;
                     more = spans.recv_many(batch, room) => if more == 0 { break },
-                    () = sleep_until(full) => break,
+                    () = &mut full => break,
                 }
             }
             let message = self.encode(std::mem::take(batch));

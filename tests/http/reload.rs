@@ -103,7 +103,7 @@ async fn the_fast_lane_leaves_early_refreshes_to_one_draw() {
 /// A larder of its own, and what it says.
 struct Process {
     child: std::process::Child,
-    said: tokio::sync::mpsc::UnboundedReceiver<String>,
+    said: tokio::sync::mpsc::Receiver<String>,
 }
 
 impl Process {
@@ -118,8 +118,10 @@ impl Process {
             .spawn()
             .unwrap();
         let errors = std::io::BufReader::new(child.stderr.take().unwrap());
-        let (tell, said) = tokio::sync::mpsc::unbounded_channel();
-        std::thread::spawn(move || errors.lines().map_while(Result::ok).all(|line| tell.send(line).is_ok()));
+        let (tell, said) = tokio::sync::mpsc::channel(1024);
+        std::thread::spawn(move || {
+            errors.lines().map_while(Result::ok).all(|line| tell.blocking_send(line).is_ok())
+        });
         Self { child, said }
     }
 

@@ -31,7 +31,7 @@ struct Call {
 /// A collector that takes all that it is sent.
 struct Collector {
     address: SocketAddr,
-    calls: mpsc::UnboundedReceiver<Call>,
+    calls: mpsc::Receiver<Call>,
     spans: Vec<Span>,
 }
 
@@ -42,7 +42,7 @@ impl Collector {
 
     fn on(listener: TcpListener, grpc: bool) -> Self {
         let address = listener.local_addr().unwrap();
-        let (tell, calls) = mpsc::unbounded_channel();
+        let (tell, calls) = mpsc::channel(1024);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let tell = tell.clone();
@@ -87,7 +87,7 @@ impl Collector {
 async fn take(
     request: Request<Incoming>,
     grpc: bool,
-    tell: mpsc::UnboundedSender<Call>,
+    tell: mpsc::Sender<Call>,
 ) -> Result<Response<http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infallible>>, hyper::Error>
 {
     let (parts, body) = request.into_parts();
@@ -103,7 +103,8 @@ async fn take(
     let of = message.resource_spans.into_iter().next().unwrap();
     let service = text(&of.resource.unwrap().attributes, "service.name").unwrap();
     let spans = of.scope_spans.into_iter().flat_map(|scope| scope.spans).collect();
-    let _ = tell.send(Call { path: parts.uri.path().to_owned(), headers: parts.headers, service, spans });
+    let call = Call { path: parts.uri.path().to_owned(), headers: parts.headers, service, spans };
+    let _ = tell.send(call).await;
     let message = if grpc { Bytes::from_static(&[0; 5]) } else { Bytes::new() };
     let trailers = async move {
         let status = ("grpc-status".parse().unwrap(), "0".parse().unwrap());
