@@ -6,31 +6,26 @@ use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
 use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
-use crate::engine::draft::Refused;
 use crate::engine::explain::Normaliser;
-use crate::engine::outcome::Kind;
-use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
 use crate::engine::ryw::Signer;
-use crate::engine::{self, Engine, Site};
+use crate::engine::{Engine, Site};
 use crate::fleet::Fleet;
 use crate::front::listener::{self, ConnSettings, Listener};
-use crate::front::refusal::Refusal;
 use crate::front::service::Service;
 use crate::front::tls::{TlsFiles, TlsReloader};
 use crate::front::tracker::{ConnTracker, Turned};
-use crate::observe::metrics::Vocabulary;
 use crate::observe::{AccessLog, Format, Metrics};
 use crate::origin::Origin;
-use crate::purge::{Limits as PurgeLimits, Mode, Purge, PurgeLog};
-use crate::semantics::storable::NotStored;
+use crate::purge::{Limits as PurgeLimits, Purge, PurgeLog};
 use crate::settings::{
     conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings, trace_settings,
 };
 use crate::sockets::Sockets;
 use crate::store::Memory;
 use crate::trace::Tracer;
-use crate::trace::export::{Exporter, Lost};
+use crate::trace::export::Exporter;
+use crate::vocabulary::{metrics, origin_names, rule_names, vocabulary};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::HashMap;
@@ -169,8 +164,7 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
     let tracker = ConnTracker::default();
     let connections = Arc::new(ArcSwap::from_pointee(conn_settings(&server)));
     let (drain, draining) = watch::channel(false);
-    let mut listeners = JoinSet::new();
-    let mut public = Vec::new();
+    let (mut listeners, mut public) = (JoinSet::new(), Vec::new());
     for wanted in &server.listen {
         let listener = open(wanted, server.proxy_protocol, &draining, &mut sockets, &mut background)?;
         public.push(listener.socket.local_addr().unwrap_or(wanted.address));
@@ -581,45 +575,4 @@ fn site(server: &server::Server, origins: Built, max_object: u64, rules: RuleSet
 /// Different for every process: tells a forwarding loop from two Larders in a row (RFC 8586).
 fn new_node_id() -> String {
     format!("n{:016x}", fastrand::u64(..))
-}
-
-fn rule_names(site: &Site) -> Vec<Arc<str>> {
-    site.rules.rules().map(|r| r.name.clone()).chain([Arc::from("none")]).collect()
-}
-
-fn origin_names(site: &Site) -> Vec<Arc<str>> {
-    site.origins.keys().cloned().collect()
-}
-
-fn metrics(site: &Site) -> Arc<Metrics> {
-    Metrics::new(&vocabulary(&rule_names(site), &origin_names(site)))
-}
-
-/// Every word that can be a label, from the enums that own them.
-fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabulary<'a> {
-    static OUTCOMES: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| Kind::ALL.iter().map(|k| k.as_str()).collect());
-    static NOT_STORED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
-        let own = Refused::OWN.iter().map(|r| r.as_str());
-        NotStored::ALL.iter().map(|n| n.as_str()).chain(own).collect()
-    });
-    static STALE: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| StaleWhy::ALL.iter().map(|s| s.as_str()).collect());
-    static REFUSALS: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| Refusal::ALL.iter().map(|r| r.as_str()).collect());
-    static LOST: [&str; 3] = [Lost::QueueFull.as_str(), Lost::Refused.as_str(), Lost::Shutdown.as_str()];
-    static KINDS: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| engine::purge::kinds().collect());
-    static MODES: [&str; 3] = [Mode::Soft.as_str(), Mode::Invalidate.as_str(), Mode::Hard.as_str()];
-    Vocabulary {
-        outcomes: &OUTCOMES,
-        not_stored: &NOT_STORED,
-        stale: &STALE,
-        refusals: &REFUSALS,
-        purge_kinds: &KINDS,
-        purge_modes: &MODES,
-        traces_lost: &LOST,
-        rules,
-        origins,
-    }
 }

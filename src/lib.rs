@@ -21,4 +21,5 @@ pub mod sockets;
 pub mod store;
 pub mod time;
 pub mod trace;
+pub mod vocabulary;
 pub mod worker;

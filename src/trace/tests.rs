@@ -1,3 +1,5 @@
+//! What a request's context does to its spans, and what the queue does to those that nobody takes.
+
 use super::*;
 use crate::observe::metrics::{Levels, Vocabulary};
 

@@ -337,6 +337,34 @@ async fn purges_are_spans_of_the_caller_s_trace() {
 }
 
 #[tokio::test]
+async fn a_purge_on_a_public_listener_is_a_request_with_a_purge_in_it() {
+    let mut collector = Collector::start(true).await;
+    let yaml = format!(
+        "server: {{ listen: [{{ address: \"127.0.0.1:0\" }}] }}\nlog: {{ access: off }}\n\
+         admin: {{ address: \"127.0.0.1:0\", purge_from: 127.0.0.1 }}\norigins: {{ app: {{ servers: demo }} }}\n\
+         tracing: {{ otlp: \"http://{}\", sample: 100% }}\n",
+        collector.address
+    );
+    let house = House::start(&yaml, Origin::start().await).await;
+    assert_eq!(house.send("PURGE", "/x", &[]).await.status, 200);
+    let (call, purge) = (collector.span("PURGE none").await, collector.span("purge").await);
+    assert_eq!((of(&call, "larder.reason").as_str(), of(&call, "url.path").as_str()), ("purge", "/x"));
+    assert_eq!(purge.parent_span_id, call.span_id);
+}
+
+#[tokio::test]
+async fn the_shared_tier_is_a_step_of_the_fetch() {
+    let mut collector = Collector::start(true).await;
+    let shared = "sample: 100% }\nshared: { url: \"redis://127.0.0.1:1\""; // where nobody is
+    let mut house = house(collector.address, shared, false, "").await;
+    house.fetched("/x", "200 OK\nCache-Control: max-age=60\n\nx").await;
+    let (look, fetch) = (collector.span("GET shared").await, collector.span("fetch").await);
+    assert_eq!(look.parent_span_id, fetch.span_id);
+    assert!(is_error(&look) && !of(&look, "larder.shared.result").is_empty(), "{look:?}");
+    assert!(!is_error(&collector.span("GET all").await), "it goes on without");
+}
+
+#[tokio::test]
 async fn a_rule_may_keep_the_context_from_the_origin() {
     let mut collector = Collector::start(true).await;
     let rule = ", request_headers: { remove: [traceparent, tracestate] }";
