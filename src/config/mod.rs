@@ -14,6 +14,7 @@ mod nearest;
 pub mod net;
 pub mod origins;
 mod print;
+mod reference;
 pub mod report;
 mod rules;
 pub mod scalar;
@@ -34,6 +35,7 @@ use section::{Cx, Section, section};
 use std::path::Path;
 use std::sync::Arc;
 
+pub use reference::reference;
 pub use schema::schema;
 
 section! {

@@ -11,9 +11,11 @@ use std::sync::Arc;
 section! {
     /// Logs: of requests to standard output, of all else to standard error.
     pub struct Log {
-        /// One line per request: JSON, Apache's combined format, or that with outcome, duration and request id.
+        /// One line per request on standard output: `json`, `combined` (Apache's format, for programs that read it), `text` (that with outcome, duration and request id), or `off`. A log that can't keep up loses lines (`larder_log_dropped_total`), never delays requests. The fields: `docs/logs.md`.
+        /// Example: `access: combined`
         access: AccessLog as Word = AccessLog::Json;
-        /// How much else is told.
+        /// How much else is told, on standard error: `error`, `warn`, `info`, `debug`, `trace`. The environment variable `RUST_LOG` wins.
+        /// Example: `level: warn`
         level: Level as Word = Level::Info;
     }
 }
@@ -43,15 +45,20 @@ choice! {
 section! {
     /// Traces, to an OpenTelemetry collector.
     pub struct Tracing {
-        /// The collector: `http://127.0.0.1:4317`.
+        /// The collector.
+        /// Example: `otlp: http://127.0.0.1:4317`
         otlp: String as ServiceUrl;
-        /// How it is spoken to: OTLP over gRPC (port 4317, as a rule), or Protobuf over HTTP (4318).
+        /// How it is spoken to: OTLP over gRPC (port 4317, as a rule), or Protobuf over HTTP (4318), posted to `/v1/traces`.
+        /// Example: `protocol: http`
         protocol: OtlpProtocol as Word = OtlpProtocol::Grpc;
-        /// The share of requests that is traced, of those that bring no decision of a trusted proxy with them.
+        /// The share of requests that is traced, of those that bring no decision of a trusted proxy with them. A reload can change it.
+        /// Example: `sample: 5%`
         sample: f64 as Share = 0.01;
         /// `service.name`: what this cache is called in traces.
+        /// Example: `service: edge`
         service: Arc<str> as Name = Arc::from("larder");
         /// Sent to the collector with every call: API keys and the like.
+        /// Example: `headers: { X-Api-Key: "${LARDER_OTLP_KEY:-key}" }`
         headers: Vec<(HeaderName, HeaderValue)> as Dict<Header, SecretHeader> = Vec::new();
     }
 }
