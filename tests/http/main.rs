@@ -32,6 +32,8 @@ mod stale;
 mod stale_errors;
 mod status;
 mod status_stream;
+mod top;
 mod unsynced;
 mod validation;
 mod variants;
+mod warm;
