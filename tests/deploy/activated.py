@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -29,6 +30,10 @@ def hears(notified, word):
         said = notified.recv(4096).decode().split()
         if any(line.startswith(word) for line in said):
             return said
+
+
+def pid_of(said):
+    return int(next(line for line in said if line.startswith("MAINPID=")).split("=")[1])
 
 
 def allowed():
@@ -85,8 +90,7 @@ def main(larder, work):
                 except subprocess.TimeoutExpired:
                     pass
         client.sendall(b"GET /products/3 HTTP/1.1\r\nHost: shop.example\r\n\r\n")
-        said = hears(notified, "READY=1")
-        main_pid = int(next(line for line in said if line.startswith("MAINPID=")).split("=")[1])
+        main_pid = pid_of(hears(notified, "READY=1"))
         assert client.recv(4096).startswith(b"HTTP/1.1 200"), "no page"
 
         # Reload: a rule that is there afterwards.
@@ -96,13 +100,26 @@ def main(larder, work):
             with urllib.request.urlopen(f"http://127.0.0.1:{admin}/config", timeout=PATIENCE) as answer:
                 if b"reloaded" in answer.read():
                     break
+            time.sleep(0.1)
         else:
             raise AssertionError("not reloaded")
-        # The fleet's connections, and names: what a look-up of a host calls.
+
+        # Hand-over: the new process says READY, and that it is the service now; it has the socket.
+        os.kill(main_pid, signal.SIGUSR2)
+        first_pid, main_pid = main_pid, pid_of(hears(notified, "READY=1"))
+        assert main_pid != first_pid, "the old process says READY again"
+        client.close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/products/3", timeout=PATIENCE) as answer:
+            assert answer.status == 200
         os.kill(main_pid, signal.SIGTERM)
         hears(notified, "STOPPING=1")
-        client.close()
         assert process.wait(PATIENCE) == 0, "did not end well"
+        for _ in range(PATIENCE * 10):
+            if not pathlib.Path(f"/proc/{main_pid}").exists():
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("the new process does not end")
     except BaseException:
         log.seek(0)
         print(log.read())
