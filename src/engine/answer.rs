@@ -29,6 +29,7 @@ use crate::semantics::{coding, vary};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
+use crate::trace::Trace;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -79,6 +80,7 @@ pub(super) struct Ask {
     pub sharing: Option<Sharing>,
     /// Only to be explained: nothing is set going.
     pub dry: bool,
+    pub trace: Trace,
 }
 
 impl Engine {
@@ -170,6 +172,7 @@ impl Ask {
             raw: incoming.raw,
             sharing: None,
             dry: false,
+            trace: incoming.trace,
             body,
             engine,
             site,
@@ -517,6 +520,7 @@ impl Ask {
             leader,
             sharing: self.sharing.clone(),
             lease: None,
+            trace: self.trace.clone(),
         }
     }
 }

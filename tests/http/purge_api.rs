@@ -439,9 +439,12 @@ async fn a_reload_is_passed_to_whoever_knows_the_file() {
     };
     for (outcome, status, part) in [
         (
-            Reloaded::Done { kept: vec!["server.listen"] },
+            Reloaded::Done {
+                changes: vec![serde_json::json!({ "path": "log.access" })],
+                kept: vec!["server.listen"],
+            },
             200,
-            "\"changes_at_next_start\":[\"server.listen\"]",
+            "\"changes\":[{\"path\":\"log.access\"}],\"changes_at_next_start\":[\"server.listen\"]",
         ),
         (Reloaded::Refused(vec![finding]), 422, "\"message\":\"unknown key `tll`\",\"line\":3"),
         (Reloaded::Failed("no".into()), 500, "\"error\":\"no\""),
