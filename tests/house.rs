@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("front", &["semantics", "engine", "observe", "origin", "trace"]),
     ("admin", &["semantics", "purge", "store", "fleet", "engine", "observe", "origin", "trace"]),
     ("config", &["semantics", "engine"]),
-    ("cli", &["admin", "config", "app", "demo"]),
+    ("cli", &["admin", "config", "app", "demo", "observe"]),
 ];
 
 const LEAVES: &[&str] = &["access", "body", "clock", "interim", "sockets", "time", "worker"];
