@@ -162,8 +162,7 @@ async fn run(case: Case, count: u64) -> Done<()> {
     let loaded = larder::config::parse("bench", &yaml, std::path::Path::new(""), &|_| None)?;
     let running = larder::app::start(loaded.config, Clock::system()).await?;
     let outcomes = |outcome: &str| {
-        let samples = running.engine().metrics.samples();
-        samples.counts("requests", "outcome").get(outcome).copied().unwrap_or_default()
+        running.engine().metrics.samples().buckets("request_seconds", ("outcome", outcome)).count()
     };
     // Fills the store; the first hit, of the ordinary way, prepares the fast one.
     let first = Case { mixed: false, status: "", ..case };
