@@ -46,8 +46,7 @@ const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/5
     Upgrade-Insecure-Requests: 1\r\n";
 
 /// What a load balancer adds.
-const BALANCER: &str =
-    "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 203.0.113.7\r\n";
+const BALANCER: &str = "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 203.0.113.7\r\n";
 
 /// What of a run is counted.
 #[derive(Clone, Copy, PartialEq)]

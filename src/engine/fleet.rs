@@ -119,7 +119,8 @@ impl Fetch {
             return FromFleet::Fetch(None);
         };
         let wanted = Wanted { key: &self.key, request: &self.headers, patience: sharing.patience };
-        let obtained = fleet.tier.obtain(wanted, |stored| self.accepts(stored, &sharing)).await;
+        // Boxed: a node that is alone need not carry its room in every fetch.
+        let obtained = Box::pin(fleet.tier.obtain(wanted, |stored| self.accepts(stored, &sharing))).await;
         match obtained {
             Obtained::Value(stored) => {
                 self.promote(*stored);

@@ -107,7 +107,9 @@ impl<'a> Lines<'a> {
                 let (name, value) = place.of(block);
                 to(name, value);
             }),
-            Self::Map(map) => map.iter().for_each(|(name, value)| to(name.as_str().as_bytes(), value.as_bytes())),
+            Self::Map(map) => {
+                map.iter().for_each(|(name, value)| to(name.as_str().as_bytes(), value.as_bytes()))
+            }
         }
     }
 

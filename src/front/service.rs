@@ -76,7 +76,7 @@ impl Service {
         // From here on the request leaves its trace, even if its client does not wait for an answer.
         let mut end = End::new(self.clone(), Line::early(&parts, &conn, started), verdict);
         if is_purge_method(&parts.method) {
-            return self.purge(parts, body, &conn, end).await;
+            return Box::pin(self.purge(parts, body, &conn, end)).await; // rare, and it would make this future larger
         }
         let normal = match normalise::normalise(parts, &conn, &settings) {
             Ok(normal) => normal,
@@ -387,7 +387,8 @@ impl Service {
         };
         // What the slow way removes is not there. What it says in its own words instead is not there either, so that an
         // answer that varies on it is not found.
-        let hides = |name: &HeaderName| request.settled && spoofable::is_hidden(name.as_str(), claims.is_some());
+        let hides =
+            |name: &HeaderName| request.settled && spoofable::is_hidden(name.as_str(), claims.is_some());
         let fields = |name: &HeaderName, each: &mut dyn FnMut(&[u8])| {
             if !hides(name) {
                 request.lines.values(name, each);

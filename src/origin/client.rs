@@ -398,7 +398,9 @@ impl Origin {
         // One more socket: an idle one makes room, so that `max_connections` holds for all of them.
         self.pool.shrink(self.gate.room());
         let http2 = self.settings.http2 && !http1_only;
-        self.connector.connect(server, http2, self.clock.now().mono).await
+        // Boxed: it is most of what this room's futures hold, they are copied when they are started, and mostly there is a
+        // connection.
+        Box::pin(self.connector.connect(server, http2, self.clock.now().mono)).await
     }
 
     fn listen_for_interims(&self, request: &mut Request<Upload>, job: &Job<'_>) {

@@ -146,6 +146,14 @@ pub fn complete(hit: &FastHit, shape: &Shape, out: &mut Vec<u8>) {
             out.extend_from_slice(from(parts.after_length));
         }
     }
+    push_ttl(out, hit);
+    out.extend_from_slice(b"\r\nage: ");
+    push_number(out, hit.age.as_secs());
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// The end of our member of `Cache-Status`.
+fn push_ttl(out: &mut Vec<u8>, hit: &FastHit) {
     if hit.ttl < 0 {
         out.push(b'-');
     }
@@ -154,9 +162,6 @@ pub fn complete(hit: &FastHit, shape: &Shape, out: &mut Vec<u8>) {
         out.extend_from_slice(b"; detail=");
         out.extend_from_slice(why.as_str().as_bytes());
     }
-    out.extend_from_slice(b"\r\nage: ");
-    push_number(out, hit.age.as_secs());
-    out.extend_from_slice(b"\r\n\r\n");
 }
 
 /// The fields of a prepared head, for a version of HTTP that has no lines.
@@ -165,7 +170,7 @@ pub struct Fields {
     status: StatusCode,
     /// With room for what a hit adds: what stands in it for `Age`, and mostly for `Cache-Status`, is replaced.
     map: HeaderMap,
-    /// Of our member of `Cache-Status`, all but the number of seconds.
+    /// Of our member of `Cache-Status`, what is before the number of seconds.
     says: Bytes,
     /// There are members of other caches.
     others: bool,
@@ -196,9 +201,9 @@ impl Fields {
     }
 
     fn complete(mut self, hit: &FastHit) -> Option<Response<()>> {
-        let mut says = Vec::with_capacity(self.says.len() + 20);
+        let mut says = Vec::with_capacity(self.says.len() + 56);
         says.extend_from_slice(&self.says);
-        push_number(&mut says, u64::try_from(hit.ttl).unwrap_or(0));
+        push_ttl(&mut says, hit);
         let says = HeaderValue::from_maybe_shared(Bytes::from(says)).ok()?;
         if self.others {
             self.map.append(CACHE_STATUS, says);
@@ -224,7 +229,9 @@ pub fn response_head(hit: &FastHit, shape: &Shape) -> Option<Response<()>> {
     let entry = hit.entry();
     let head = &entry.head;
     let parts = head.parts.unwrap_or_default();
-    let from = |at: u32| usize::try_from(at).ok().filter(|at| *at <= head.bytes.len()).map(|at| head.bytes.slice(at..));
+    let from = |at: u32| {
+        usize::try_from(at).ok().filter(|at| *at <= head.bytes.len()).map(|at| head.bytes.slice(at..))
+    };
     let read_whole = || {
         let line = head.bytes.iter().position(|byte| *byte == b'\n')?;
         Fields::read(entry.meta.status, &head.bytes.slice(line + 1..))

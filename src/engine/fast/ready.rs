@@ -12,8 +12,8 @@ use crate::semantics::coding::Coding;
 use crate::store::{Entry, Key, Resource};
 use http::HeaderName;
 use smallvec::SmallVec;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Spellings of one resource that are remembered. Most resources have one, or one per browser.
