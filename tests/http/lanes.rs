@@ -123,7 +123,7 @@ async fn http_2_has_the_same_answers_on_both_lanes() {
         "",
         "response_headers: { set: { X-New: \"1\", Content-Language: de, Vary: X }, remove: [X-Other] }",
         "response_headers: { remove: [ETag, Content-Type, Link] }",
-        "compress: { algorithms: [gzip], min: 1 }",
+        "compress: { algorithms: [gzip], min: 1B }",
     ] {
         let mut house = House::new(rule).await;
         house.fetched("/x", STORED).await;
