@@ -271,7 +271,8 @@ fn from_origin(error: OriginError) -> Refusal {
         OriginError::NoHealthyServer | OriginError::BreakerOpen => Refusal::NoHealthyOrigin,
         OriginError::QueueFull | OriginError::QueueTimeout => Refusal::QueueFull,
         OriginError::RequestBody => Refusal::IncompleteBody,
-        OriginError::Request | OriginError::LocalResources => Refusal::Internal,
+        OriginError::LocalResources => Refusal::LocalResources,
+        OriginError::Request => Refusal::Internal,
     }
 }
 
@@ -486,4 +487,41 @@ fn shape(hit: &FastHit, request: &FastRequest<'_>) -> Option<Shape> {
     }
     let method = if request.head { Method::HEAD } else { Method::GET };
     hit.shape(&method, &asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9209 §2.3 recommends a status for each: the origin room knows it, and a client must get it.
+    #[test]
+    fn rfc9209_2_3_a_failed_origin_is_told_with_the_status_and_the_word_that_the_origin_room_has_for_it() {
+        for error in [
+            OriginError::ConnectRefused,
+            OriginError::ConnectTimeout,
+            OriginError::Unreachable,
+            OriginError::DnsFailed,
+            OriginError::Tls(TlsFault::Certificate),
+            OriginError::Tls(TlsFault::Protocol),
+            OriginError::FirstByteTimeout,
+            OriginError::WriteTimeout,
+            OriginError::ReadTimeout,
+            OriginError::Reset,
+            OriginError::Protocol,
+            OriginError::HeadTooLarge,
+            OriginError::BodyTruncated,
+            OriginError::UpgradeFailed,
+            OriginError::NoHealthyServer,
+            OriginError::BreakerOpen,
+            OriginError::QueueFull,
+            OriginError::QueueTimeout,
+            OriginError::RequestBody,
+            OriginError::Request,
+            OriginError::LocalResources,
+        ] {
+            let refusal = from_origin(error);
+            assert_eq!(refusal.status(), error.status(), "{error}");
+            assert_eq!(refusal.proxy_status_error(), error.proxy_status(), "{error}");
+        }
+    }
 }
