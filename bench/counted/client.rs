@@ -16,6 +16,8 @@ pub struct Client {
     requests: [Vec<u8>; 2],
     /// Where in them the number of the request goes.
     number_at: Option<usize>,
+    /// What was asked for before the counted requests is not asked for again.
+    first_number: u64,
     left: u64,
     /// The last request has its answer. Where only the connection is counted, it has it at once.
     answered: bool,
@@ -45,6 +47,7 @@ impl Client {
         Self {
             requests,
             number_at: case.numbered.then_some("GET ".len() + path.len() + 1),
+            first_number: u64::from(!case.status.is_empty()),
             left,
             answered: true,
             waits_for_answer: case.span == Span::Thread,
@@ -56,10 +59,10 @@ impl Client {
 
     fn take(&mut self) -> &[u8] {
         self.left -= 1;
+        let mut number = self.left + self.first_number;
         let [even, odd] = &mut self.requests;
         let request = if self.left.is_multiple_of(2) { even } else { odd };
         if let Some(at) = self.number_at {
-            let mut number = self.left;
             for digit in request.iter_mut().skip(at).take(DIGITS).rev() {
                 *digit = b'0' + (number % 10) as u8;
                 number /= 10;

@@ -129,7 +129,7 @@ impl<'a> Lines<'a> {
 
 impl forwarded::Fields for Lines<'_> {
     fn each<'s>(&'s self, name: &HeaderName, to: &mut dyn FnMut(&'s [u8])) {
-        self.values(name, |value| to(value));
+        self.values(name, to);
     }
 }
 
