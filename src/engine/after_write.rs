@@ -13,6 +13,7 @@ use crate::engine::request::Incoming;
 use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::site::{Engine, Site};
 use crate::interim::InterimSender;
+use crate::store::entry::Described;
 use crate::semantics::vary;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, Method};
@@ -53,8 +54,8 @@ pub(super) fn refresh(engine: &Arc<Engine>, site: &Arc<Site>, write: &Incoming) 
     let mut ask = Ask::new(engine.clone(), site.clone(), resolved, read, query, base, None);
     let Some(resource) = engine.memory.get(&ask.key) else { return };
     let impersonal = |nominated: &[HeaderName]| !nominated.iter().any(|name| PERSONAL.contains(name));
-    let Some(last) = resource.variants.iter().find(|e| impersonal(&e.meta.nominated)) else { return };
-    ask.headers.extend(vary::nominated_fields(&last.meta.variant));
+    let Some(last) = resource.variants.iter().find(|e| impersonal(e.nominated())) else { return };
+    ask.headers.extend(vary::nominated_fields(last.variant()));
     let held = ask.look_up(engine.now());
     if let Some((entry, _)) = &held.entry {
         ask.refresh_in_background(&held, entry);

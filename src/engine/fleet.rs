@@ -14,6 +14,7 @@ use crate::fleet::transport::Reach;
 use crate::fleet::value::Stored;
 use crate::purge::sync::usable_unsynced;
 use crate::purge::{Applied, At, Purge, Verdict};
+use crate::store::entry::Described;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::storable::NotStored;
 use crate::store::memory::Written;
@@ -150,7 +151,7 @@ impl Fetch {
             return false;
         }
         let found = Found {
-            freshness: &meta.freshness,
+            freshness: meta.freshness,
             age: meta.age(now.mono),
             verdict: Seen::Clean,
             unsynced: false,
@@ -161,7 +162,7 @@ impl Fetch {
         // before its time is in the store as it was. What a purge selects is older than what none does.
         let newer = self.replaces.as_ref().is_none_or(|held| {
             self.engine.verdict(held) != Verdict::Clean
-                || meta.age(now.mono).saturating_add(CLOCKS) < held.meta.age(now.mono)
+                || meta.age(now.mono).saturating_add(CLOCKS) < held.age(now.mono)
         });
         newer && plan == Plan::Serve { stale: None, refresh: false }
     }

@@ -7,7 +7,7 @@
 //! read at the pace of the slowest client (whose stalls the connection's write time-out bounds, and which is given up when it
 //! holds back others for too long).
 
-use crate::body::BoxError;
+use crate::body::{BoxError, Pieces};
 use crate::engine::site::FillBudget;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -299,7 +299,7 @@ fn wake_all(mut inner: MutexGuard<'_, Inner>) {
 
 /// Small pieces of one body share a large read buffer each: a stored body of many tiny chunks, or of one slice of
 /// a big buffer, would hold more memory than it is charged with. Such bodies are copied once, here.
-pub fn compact(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
+pub fn compact(chunks: Vec<Bytes>) -> Pieces {
     /// Chunks below this are merged; above it the slack of a read buffer is small beside the chunk.
     const SMALL: usize = 16 * 1024;
     if chunks.iter().all(|c| c.len() >= SMALL) {

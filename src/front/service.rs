@@ -330,9 +330,9 @@ impl Handler for Arc<Service> {
         let governed = hit.governed();
         self.metrics.stored_answer(&governed.counts, took, hit.age, bytes);
         if popular::is_due() {
-            let meta = &hit.entry().meta;
-            let place = &meta.place;
-            self.engine.popular.note(&place.authority, &place.url, Some(&meta.selectors), self.clock.mono());
+            let entry = hit.entry();
+            let selectors = entry.selectors();
+            self.engine.popular.note(entry.authority(), entry.url(), Some(&selectors), self.clock.mono());
         }
         if let Some(line) = line {
             let mut outcome = Outcome::new(Kind::Hit, "", &governed.policy.rule);
@@ -340,7 +340,7 @@ impl Handler for Arc<Service> {
             outcome.age = Some(hit.age);
             outcome.ttl = Some(hit.ttl);
             let status = match shape {
-                Shape::Whole => hit.entry().meta.status,
+                Shape::Whole => hit.entry().status,
                 Shape::NotModified => StatusCode::NOT_MODIFIED,
                 Shape::Part(_) => StatusCode::PARTIAL_CONTENT,
             };

@@ -425,7 +425,7 @@ proptest! {
                         .unwrap_or(Verdict::Clean);
                     for said in [
                         log.check(*born, selectors, &subject),
-                        check.verify(&log, *born, selectors, || subject),
+                        check.verify(&log, *born, || Cow::Borrowed(selectors), || subject),
                     ] {
                         if tiny {
                             prop_assert!(said >= naive, "{said:?} for {naive:?}");
@@ -475,7 +475,7 @@ fn a_check_that_begins_after_a_purge_was_applied_sees_it() {
                     for _ in 0..50 {
                         // More purges have been applied than had begun when the entry was born: one came after.
                         let purged = applied.load(Ordering::SeqCst) > begun;
-                        let verdict = check.verify(log, born, &selectors, || subject);
+                        let verdict = check.verify(log, born, || Cow::Borrowed(&selectors), || subject);
                         checks.fetch_add(1, Ordering::Relaxed);
                         if purged && verdict != Verdict::Hard {
                             missed.fetch_add(1, Ordering::Relaxed);

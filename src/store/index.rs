@@ -209,7 +209,7 @@ impl State {
         let Some(slot) = Slot::try_from(vacant.key()).ok().filter(|slot| *slot != NO_SLOT) else { return };
         vacant.insert(Record { key: key.clone(), entry: entry.clone() });
         entry.seat.slot.store(slot, Ordering::Relaxed);
-        let selectors = &entry.meta.selectors;
+        let selectors = entry.selectors();
         for hash in selectors.url_and_host() {
             self.places.entry(*hash).and_modify(|slots| slots.insert(slot)).or_insert(Slots::One(slot));
         }
@@ -220,7 +220,7 @@ impl State {
             unnamed |= matches!(tagged.name, Name::Unknown);
         }
         if unnamed {
-            self.learn_names(&entry.meta.raw_tags);
+            self.learn_names(entry.raw_tags());
             for hash in selectors.explicit() {
                 if let Some(tagged) = self.tags.get_mut(hash)
                     && matches!(tagged.name, Name::Unknown)
@@ -249,7 +249,7 @@ impl State {
         if self.records.try_remove(at).is_none() {
             return;
         }
-        let selectors = &entry.meta.selectors;
+        let selectors = entry.selectors();
         for hash in selectors.url_and_host() {
             if self.places.get_mut(hash).is_some_and(|slots| slots.remove(slot)) {
                 self.places.remove(hash);

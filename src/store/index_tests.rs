@@ -54,7 +54,7 @@ fn entry(url: &str, tags: &str, groups: &str, variant: &str) -> Arc<Entry> {
         rule: Arc::from("r"),
         origin: Arc::from("o"),
     };
-    Arc::new(Entry::new(meta, Arc::from([]), 0, None, PreparedHead::default()))
+    Arc::new(Entry::new(meta, bytes::Bytes::new(), 0, None, PreparedHead::default()))
 }
 
 fn key(text: &str) -> Key {
@@ -76,10 +76,10 @@ fn assert_index_is_what_a_scan_finds(memory: &Memory) {
     let mut places: HashMap<SelectorHash, HashSet<*const Entry>> = HashMap::new();
     let mut tags: HashMap<SelectorHash, HashSet<*const Entry>> = HashMap::new();
     for (_, entry) in &stored {
-        for hash in entry.meta.selectors.url_and_host() {
+        for hash in entry.selectors().url_and_host() {
             places.entry(*hash).or_default().insert(Arc::as_ptr(entry));
         }
-        for hash in entry.meta.selectors.explicit() {
+        for hash in entry.selectors().explicit() {
             tags.entry(*hash).or_default().insert(Arc::as_ptr(entry));
         }
     }
@@ -143,7 +143,7 @@ fn run(memory: &Memory, steps: &[Step]) {
             }
             Step::Replace { old, tags } => {
                 let Some((k, old)) = made.get(*old).cloned() else { continue };
-                let new = build(k, &String::from_utf8_lossy(&old.meta.variant), tags);
+                let new = build(k, &String::from_utf8_lossy(old.variant()), tags);
                 memory.replace(&key(&k.to_string()), &old, new.clone());
                 made.push((k, new));
             }

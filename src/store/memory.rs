@@ -8,7 +8,7 @@
 //! moka's writes may sleep for some microseconds when its write channel is full and another thread is draining
 //! it (moka `schedule_write_op`); fetch tasks write, hits never do.
 
-use super::entry::Entry;
+use super::entry::{Described, Entry};
 use super::index::Index;
 use super::key::{BuildKeyHasher, Key};
 use super::resource::Resource;
@@ -199,8 +199,8 @@ struct UntilUseless;
 
 impl UntilUseless {
     fn left(resource: &Resource) -> Duration {
-        let end = resource.variants.iter().map(|e| e.meta.useless_after()).max();
-        let written = resource.variants.iter().map(|e| e.meta.arrived).max();
+        let end = resource.variants.iter().map(|e| e.useless_after()).max();
+        let written = resource.variants.iter().map(|e| e.arrived).max();
         let left = end.zip(written).map(|(end, written)| end.since(written));
         left.unwrap_or_default().min(Duration::from_secs(10 * 365 * 86_400))
     }
@@ -223,5 +223,5 @@ impl moka::Expiry<Key, Arc<Resource>> for UntilUseless {
 
 /// Whether an entry of this age is past all use; a look-up treats it as absent.
 pub fn is_useless(entry: &Entry, now: Mono) -> bool {
-    now >= entry.meta.useless_after()
+    now >= entry.useless_after()
 }

@@ -8,8 +8,10 @@ pub mod index;
 pub mod key;
 pub mod matched;
 pub mod memory;
+pub mod meta;
 pub mod near;
 pub mod resource;
+pub mod text;
 
 pub use entry::Entry;
 pub use key::Key;

@@ -7,6 +7,7 @@
 use super::Fields;
 use super::memo::{Asked, Governed, Memo, Plain};
 use crate::engine::site::Engine;
+use crate::store::entry::Described;
 use crate::store::{Entry, Key, Resource};
 use http::HeaderName;
 use smallvec::SmallVec;
@@ -128,7 +129,7 @@ impl Engine {
         choices.push(Choice { spelling, entry: entry.clone(), governed: governed.clone() });
         let ready = Ready {
             // The configuration in force, as the caller has compared.
-            asked: Asked::new(plain, entry.head.generation),
+            asked: Asked::new(plain, entry.generation()),
             key: memo.key.clone(),
             resource: resource.clone(),
             nominated,
@@ -153,7 +154,7 @@ impl Engine {
 
 fn nominated(resource: &Resource) -> Arc<[HeaderName]> {
     let mut names: Vec<HeaderName> =
-        resource.variants.iter().flat_map(|entry| entry.meta.nominated.iter().cloned()).collect();
+        resource.variants.iter().flat_map(|entry| entry.nominated().iter().cloned()).collect();
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names.into()
