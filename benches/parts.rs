@@ -183,8 +183,7 @@ fn head_completion(bencher: Bencher) {
 #[divan::bench]
 fn plan_decide() -> plan::Plan {
     let freshness = freshness();
-    let found =
-        Found { freshness, age: Duration::from_secs(7), verdict: Seen::Clean, unsynced: false };
+    let found = Found { freshness, age: Duration::from_secs(7), verdict: Seen::Clean, unsynced: false };
     let wishes = Wishes { honour_client: true, early_refresh: None };
     plan::decide(black_box(Lookup::Found(found)), &RequestDirectives::default(), wishes, Duration::ZERO, 0.5)
 }
@@ -200,7 +199,8 @@ fn purge_check_unchanged(bencher: Bencher) {
     let (log, check, selectors) =
         (PurgeLog::alone(larder::purge::Limits::default()), Check::new(), selectors());
     let born = log.cursor();
-    bencher.bench_local(|| check.verify(black_box(&log), born, || Cow::Borrowed(&selectors), Default::default));
+    bencher
+        .bench_local(|| check.verify(black_box(&log), born, || Cow::Borrowed(&selectors), Default::default));
 }
 
 /// Something else was purged since: every selector is looked at.
@@ -209,7 +209,9 @@ fn purge_check_after_a_purge(bencher: Bencher) {
     let (log, selectors) = (PurgeLog::alone(larder::purge::Limits::default()), selectors());
     let born = log.cursor();
     log.apply_local(&Arc::new(Purge::new(Mode::Hard, vec![Selector::tag("other")])), Wall(0));
-    bencher.bench_local(|| Check::new().verify(black_box(&log), born, || Cow::Borrowed(&selectors), Default::default));
+    bencher.bench_local(|| {
+        Check::new().verify(black_box(&log), born, || Cow::Borrowed(&selectors), Default::default)
+    });
 }
 
 #[divan::bench(args = [false, true])]

@@ -25,7 +25,7 @@ pub enum OutBody {
     Stream(UnsyncBoxBody<Bytes, BoxError>),
 }
 
-/// A sealed body. Most have one piece, which costs no list.
+/// A sealed body. Most have one piece, which costs no list; an empty one has none.
 #[derive(Clone, Debug)]
 pub enum Pieces {
     One(Bytes),
@@ -44,6 +44,7 @@ impl std::ops::Deref for Pieces {
     type Target = [Bytes];
     fn deref(&self) -> &[Bytes] {
         match self {
+            Self::One(piece) if piece.is_empty() => &[],
             Self::One(piece) => std::slice::from_ref(piece),
             Self::Many(list) => list,
         }

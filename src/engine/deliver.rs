@@ -177,7 +177,8 @@ pub fn from_shared(
             member,
         ));
     }
-    let selected = length.map_or(range::Selected::Whole, |length| select_range(client, meta, &meta.headers, length, false));
+    let selected = length
+        .map_or(range::Selected::Whole, |length| select_range(client, meta, &meta.headers, length, false));
     let (status, body) = match (selected, length) {
         (range::Selected::One(part), Some(length)) => {
             set_length(&mut headers, part.end - part.start);

@@ -29,8 +29,8 @@ impl Held {
     /// variants are not offered: where `Vary` selects none, nothing says that this request could have one.
     pub(super) fn candidate(&self, engine: &Engine) -> Option<Arc<Entry>> {
         let (entry, _) = self.entry.as_ref()?;
-        let usable = validate::has_validator(&**entry)
-            && engine.verdict(entry) != crate::purge::Verdict::Hard;
+        let usable =
+            validate::has_validator(&**entry) && engine.verdict(entry) != crate::purge::Verdict::Hard;
         usable.then(|| entry.clone())
     }
 }

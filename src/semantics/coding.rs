@@ -299,12 +299,7 @@ fn tags(request: &HeaderMap) -> impl Iterator<Item = Tag<'_>> {
 
 /// The coded form that the client holds, and may go on using: `If-None-Match` names it, and it could be the answer to this very
 /// request (a cache between us and several clients names all that it holds, RFC 9111 §4.3.1).
-pub fn held(
-    method: &Method,
-    request: &HeaderMap,
-    plain: &impl Lookup,
-    offered: &[Coding],
-) -> Option<Coding> {
+pub fn held(method: &Method, request: &HeaderMap, plain: &impl Lookup, offered: &[Coding]) -> Option<Coding> {
     let read = matches!(*method, Method::GET | Method::HEAD) && request.contains_key(IF_NONE_MATCH);
     if read { named(request, plain, &accepted(request, offered)) } else { None }
 }

@@ -217,7 +217,9 @@ impl Entry {
     /// `Content-Type`, if it is text at all.
     pub fn content_type(&self) -> Option<&str> {
         let value = self.first(&http::header::CONTENT_TYPE)?;
-        std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| (b' '..0x7f).contains(&b) || b == b'\t'))
+        std::str::from_utf8(value)
+            .ok()
+            .filter(|text| text.bytes().all(|b| (b' '..0x7f).contains(&b) || b == b'\t'))
     }
 
     /// The stored fields with the control fields that clients don't see.
@@ -458,9 +460,9 @@ fn shared(names: Arc<[HeaderName]>) -> Arc<[HeaderName]> {
     /// Lists that are remembered; another takes the place of the one before it.
     const KNOWN: usize = 64;
     static SEEN: [Mutex<Option<Arc<[HeaderName]>>>; KNOWN] = [const { Mutex::new(None) }; KNOWN];
-    let hash = names.iter().fold(0, |hash, name| {
-        xxhash_rust::xxh3::xxh3_64_with_seed(name.as_str().as_bytes(), hash)
-    });
+    let hash = names
+        .iter()
+        .fold(0, |hash, name| xxhash_rust::xxh3::xxh3_64_with_seed(name.as_str().as_bytes(), hash));
     let slot = usize::try_from(hash % KNOWN as u64).ok().and_then(|at| SEEN.get(at));
     // Where another thread is at it, the entry has its own.
     let Some(mut slot) = slot.and_then(|slot| slot.try_lock().ok()) else { return names };
@@ -479,7 +481,8 @@ pub fn rounded(bytes: usize) -> usize {
     match bytes {
         0 => 0,
         1..=128 => bytes.next_multiple_of(16),
-        _ => bytes.next_multiple_of(((bytes - 1).ilog2() as usize).checked_sub(2).map_or(1, |shift| 1 << shift)),
+        _ => bytes
+            .next_multiple_of(((bytes - 1).ilog2() as usize).checked_sub(2).map_or(1, |shift| 1 << shift)),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod meta;
 pub mod near;
 pub mod resource;
+pub mod shelf;
 pub mod text;
 
 pub use entry::Entry;

@@ -70,8 +70,7 @@ impl Resource {
     /// remain, and how many the limit pushed out is returned. `None` when what is there was born later: an
     /// older fill never replaces a newer one (rulings 22).
     pub fn with(&self, entry: Arc<Entry>, max: usize) -> Option<(Resource, usize)> {
-        let same =
-            |e: &Arc<Entry>| e.nominated() == entry.nominated() && e.variant() == entry.variant();
+        let same = |e: &Arc<Entry>| e.nominated() == entry.nominated() && e.variant() == entry.variant();
         if self.variants.iter().any(|e| same(e) && birth_order(&e.born) > birth_order(&entry.born)) {
             return None;
         }

@@ -187,9 +187,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let field = |(n, v): &(&'static str, &'static str)| {
-            (HeaderName::from_static(n), HeaderValue::from_static(v))
-        };
+        let field =
+            |(n, v): &(&'static str, &'static str)| (HeaderName::from_static(n), HeaderValue::from_static(v));
         fields.iter().map(field).collect()
     }
 

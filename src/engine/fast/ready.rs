@@ -138,12 +138,14 @@ impl Engine {
         self.near.put(hash, weight, Arc::new(ready));
     }
 
-    /// Lets go of what has left the store, also where a thread has nothing to do. Runs for as long as it is polled; `app`
+    /// Lets go of what has left the store, also where a thread has nothing to do, and of what is stored and of no use any more.
+    /// Runs for as long as it is polled; `app`
     /// runs it in the background.
     pub async fn sweep_near(self: Arc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             self.near.sweep(|ready| self.keeps_near(ready));
+            self.memory.expire(self.clock.mono());
         }
     }
 
