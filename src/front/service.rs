@@ -5,6 +5,7 @@ use crate::body::{InBody, OutBody, Window};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain, Shape};
 use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::plan::StaleWhy;
 use crate::engine::popular;
 use crate::engine::purge_call::{self, is_purge_method};
 use crate::engine::rate;
@@ -328,23 +329,23 @@ impl Handler for Arc<Service> {
         // What left at once took less than this clock can tell.
         let took = if waited { self.clock.mono().since(started) } else { std::time::Duration::ZERO };
         let governed = hit.governed();
-        self.metrics.stored_answer(&governed.counts, took, hit.age, bytes);
+        match hit.stale {
+            None => self.metrics.stored_answer(&governed.counts, took, hit.age, bytes),
+            Some(_) => self.record(&fast_outcome(&hit), took, bytes),
+        }
         if popular::is_due() {
             let entry = hit.entry();
             let selectors = entry.selectors();
             self.engine.popular.note(entry.authority(), entry.url(), Some(&selectors), self.clock.mono());
         }
         if let Some(line) = line {
-            let mut outcome = Outcome::new(Kind::Hit, "", &governed.policy.rule);
-            outcome.tier = Some("memory");
-            outcome.age = Some(hit.age);
-            outcome.ttl = Some(hit.ttl);
+            let outcome = fast_outcome(&hit);
             let status = match shape {
                 Shape::Whole => hit.entry().status,
                 Shape::NotModified => StatusCode::NOT_MODIFIED,
                 Shape::Part(_) => StatusCode::PARTIAL_CONTENT,
             };
-            self.write_line(&outcome, "", *line, status.as_u16(), bytes, took);
+            self.write_line(&outcome, outcome.reason, *line, status.as_u16(), bytes, took);
         }
     }
 
@@ -382,6 +383,16 @@ impl Service {
         self.write_line(&outcome, outcome.reason, line, status, 0, std::time::Duration::ZERO);
         response
     }
+}
+
+fn fast_outcome(hit: &FastHit) -> Outcome {
+    let kind = if hit.stale.is_some() { Kind::Stale } else { Kind::Hit };
+    let reason = hit.stale.map_or("", StaleWhy::as_str);
+    let mut outcome = Outcome::new(kind, reason, &hit.governed().policy.rule);
+    outcome.tier = Some("memory");
+    outcome.age = Some(hit.age);
+    outcome.ttl = Some(hit.ttl);
+    outcome
 }
 
 /// What a request with conditions or ranges gets.
