@@ -280,9 +280,9 @@ fn encode(coding: Coding, body: &[Bytes], length: u64) -> Option<Vec<u8>> {
             encoder.finish().ok()?
         }
     };
-    let Smaller { mut bytes, failed, .. } = out;
-    bytes.shrink_to_fit();
-    (!failed).then_some(bytes)
+    let Smaller { bytes, failed, .. } = out;
+    // A copy: shrinking would leave it in the larger block.
+    (!failed).then(|| bytes.as_slice().to_vec())
 }
 
 fn feed(encoder: &mut impl Write, body: &[Bytes]) -> io::Result<()> {

@@ -306,19 +306,15 @@ pub fn compact(chunks: Vec<Bytes>) -> Pieces {
         return chunks.into();
     }
     let mut out: Vec<Bytes> = Vec::new();
-    let mut run: Vec<u8> = Vec::new();
-    for chunk in chunks {
-        if chunk.len() >= SMALL {
-            if !run.is_empty() {
-                out.push(std::mem::take(&mut run).into_boxed_slice().into());
-            }
-            out.push(chunk);
+    let is_small = |chunk: &Bytes| chunk.len() < SMALL;
+    for run in chunks.chunk_by(|a, b| is_small(a) == is_small(b)) {
+        if run.first().is_some_and(is_small) {
+            // Of exactly the size: what is shrunk stays in the larger block.
+            let merged = run.concat();
+            out.extend((!merged.is_empty()).then(|| merged.into_boxed_slice().into()));
         } else {
-            run.extend_from_slice(&chunk);
+            out.extend(run.iter().cloned());
         }
-    }
-    if !run.is_empty() {
-        out.push(run.into_boxed_slice().into());
     }
     out.into()
 }

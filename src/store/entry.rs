@@ -133,7 +133,8 @@ impl Entry {
                 | bit(meta.is_codable(), says::CODABLE)
                 | bit(trailers.is_some(), says::TRAILERS)
                 | bit(parts.is_some(), says::PARTS),
-            text: out.into_boxed_slice(),
+            // A copy: shrinking would leave it in the larger block.
+            text: out.as_slice().into(),
             body: body.into(),
             length,
             nominated: shared(meta.nominated),
