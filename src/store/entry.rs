@@ -9,7 +9,7 @@ use super::index::{Seat, TAG_OVERHEAD};
 pub use super::meta::{Carrier, Described, Meta, Place, birth_order};
 use super::text::{self, Lines, Part};
 use crate::body::Pieces;
-use crate::purge::{Born, Check, Selectors, Subject};
+use crate::purge::{Born, Check, SelectorHash, Selectors, Subject};
 use crate::semantics::coding::Coding;
 use crate::semantics::fields::Lookup;
 use crate::semantics::freshness::{Freshness, Source, StaleUse};
@@ -25,7 +25,7 @@ use std::time::Duration;
 /// What a stored resource costs beside its entries, bytes: itself, its key's place in the map with timers and
 /// frequencies, and its entries' places in the index. Measured; a test holds the sum of it all to what the allocator gives
 /// (`bench/memory.rs`).
-pub const RESOURCE_OVERHEAD: usize = 420;
+pub const RESOURCE_OVERHEAD: usize = 240;
 
 /// A stored response, ready to be used for requests it matches.
 #[derive(Debug)]
@@ -275,6 +275,12 @@ impl Entry {
     pub fn selectors(&self) -> Selectors {
         let (implicit, hashes) = self.part(Part::Selectors).split_first().unwrap_or((&0, &[]));
         Selectors::from_bytes(hashes, usize::from(*implicit))
+    }
+
+    /// The one of its URL.
+    pub(super) fn url_selector(&self) -> Option<SelectorHash> {
+        let (_, hashes) = self.part(Part::Selectors).split_first()?;
+        hashes.first_chunk::<8>().map(|hash| SelectorHash(u64::from_le_bytes(*hash)))
     }
 
     /// How many of its selectors are of tags and groups.

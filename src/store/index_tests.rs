@@ -89,7 +89,10 @@ fn assert_index_is_what_a_scan_finds(memory: &Memory) {
         let slots = slots.after(None, usize::MAX);
         slots.iter().map(|s| Arc::as_ptr(&state.records[*s as usize].entry)).collect()
     };
-    assert_eq!(state.places.iter().map(|(h, s)| (*h, members(s))).collect::<HashMap<_, _>>(), places);
+    let urls = state.urls.iter(&state.records).map(|(h, s)| (h, members(&s)));
+    let hosts = state.hosts.iter().map(|(h, s)| (*h, members(s)));
+    assert_eq!(urls.chain(hosts).collect::<HashMap<_, _>>(), places);
+    assert_eq!(state.urls.len() + state.hosts.len(), places.len());
     assert_eq!(state.tags.iter().map(|(h, t)| (*h, members(&t.slots))).collect::<HashMap<_, _>>(), tags);
     let named: HashSet<_> =
         state.tags.iter().filter_map(|(h, t)| Some((t.name.known()?.clone(), *h))).collect();
@@ -208,7 +211,7 @@ fn an_emptied_store_leaves_nothing_in_the_index() {
     }
     let state = memory.index().lock();
     assert!(state.records.is_empty() && state.records.capacity() <= 4096);
-    assert!(state.places.is_empty() && state.places.capacity() <= 8192);
+    assert!(state.hosts.is_empty() && state.urls.len() == 0 && state.urls.capacity() <= 8192);
     assert!(state.tags.is_empty() && state.tags.capacity() <= 8192);
     assert!(state.names.is_empty());
 }

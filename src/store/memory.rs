@@ -21,8 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Which entries survive when memory is short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// By frequency: scans don't wash out what is popular. The name is from the days of W-TinyLFU; it is S3-FIFO now
-    /// ([`Order::Frequency`]).
+    /// Frequency-aware admission (TinyLFU): scans don't wash out what is popular.
     #[default]
     TinyLfu,
     Lru,
@@ -120,10 +119,12 @@ impl Memory {
     /// Replaces the resource by what `decide` makes of it: `None` leaves all as it is, an empty one removes it. May be decided
     /// several times; the last time counts.
     fn change(&self, key: &Key, decide: impl Fn(Option<&Resource>) -> Option<Resource>) -> Written {
+        let mut weight;
         loop {
             let before = self.shelf.peek(key);
             let Some(resource) = decide(before.as_deref()) else { return Written::Superseded };
             let charge = charge(key, &resource);
+            weight = charge.weight;
             let fits = charge.weight <= self.shelf.capacity();
             let new = (fits && !resource.variants.is_empty()).then(|| Arc::new(resource));
             if let Some(new) = &new {
@@ -139,7 +140,7 @@ impl Memory {
                 self.leave(&new);
             }
         }
-        self.shelf.evict(|gone| {
+        self.shelf.evict(key, weight, |gone| {
             self.leave(&gone);
             self.stats.evicted_size.fetch_add(1, Ordering::Relaxed);
         });

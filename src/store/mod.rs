@@ -13,6 +13,7 @@ pub mod near;
 pub mod resource;
 pub mod shelf;
 pub mod text;
+mod urls;
 
 pub use entry::Entry;
 pub use key::Key;

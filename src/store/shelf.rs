@@ -5,12 +5,13 @@
 //! the first three times. The bound is one for all racks, so that one large value may take what it needs.
 //!
 //! # What goes
-//! By [`Order::Frequency`], S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: FIFO queues are all you need for cache eviction, SOSP 2023).
-//! New values wait in a small queue, a tenth of all; those that are asked for again while they wait move on to the main queue, the others go,
-//! and only the fingerprint of their key stays a while: who comes back soon is taken into the main queue at once. There, what was asked for
-//! since its last turn gets another one. So a scan washes through the small queue, and what is popular stays.
-//! By [`Order::Recency`] all are in the main queue and have one more turn if they were asked for: least recently used, as CLOCK
-//! finds it.
+//! Values are in a main queue, in which the one that was not asked for since its last turn is the next to go: least recently used, as
+//! CLOCK finds it. That is all by [`Order::Recency`].
+//!
+//! By [`Order::Frequency`] a value has to earn its place there (TinyLFU: Einziger, Friedman, Manes, ACM Transactions on Storage 2017). It
+//! comes into a small queue first, a tenth of all; when its turn is over it moves on if it was asked for more often than all
+//! those together that would have to go for it, and goes itself otherwise. So a scan washes through the small queue, and a large
+//! value must be worth what it displaces. How often a key was asked for, stored or not, a [`Sketch`] knows.
 //!
 //! Which was chosen for what reason, with figures: `docs/decisions/0011-memory-map.md`.
 
@@ -18,21 +19,19 @@ use super::key::Key;
 use crate::time::Mono;
 use hashbrown::HashTable;
 use slab::Slab;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Most racks, and the bytes that a rack should have at least: with few values a queue per rack says little of their order.
 const RACKS: u64 = 64;
-const RACK_BYTES: u64 = 8 << 20;
+const RACK_BYTES: u64 = 64 << 20;
 
-/// Uses that count, of a value that waits or has its turn.
-const MOST_USES: u8 = 3;
-
-/// How often a value must have been asked for while it waited, to be moved on.
-const ENOUGH: u8 = 2;
-
-/// Values that may get another turn in a row; then one goes all the same: the lock is held meanwhile.
+/// Values that are looked at to find who goes; then the next does all the same: the lock is held meanwhile.
 const TURNS: usize = 64;
+
+/// The small queue has one part in so many.
+const SMALL: u64 = 10;
 
 /// Values that one call of [`Shelf::expire`] looks at.
 const LOOKS: usize = 4096;
@@ -59,6 +58,8 @@ pub struct Shelf<T> {
     used: AtomicU64,
     len: AtomicU64,
     order: Order,
+    /// What a rack has of the capacity, while nothing is larger than that.
+    share: u64,
     /// Whose turn it is to give something up, and to be looked through for what is useless.
     turn: AtomicUsize,
     sweep: AtomicUsize,
@@ -76,8 +77,7 @@ struct Rack<T> {
     nodes: Slab<Node<T>>,
     small: Queue,
     main: Queue,
-    /// Fingerprints of keys that went from the small queue, each in the place that its hash gives it; 0 is none.
-    ghosts: Box<[u32]>,
+    sketch: Sketch,
     /// Where the search for what is useless goes on.
     looked: usize,
 }
@@ -92,7 +92,8 @@ struct Node<T> {
     /// Towards the head and the tail of its queue.
     newer: u32,
     older: u32,
-    uses: AtomicU8,
+    /// It was asked for since its last turn.
+    used: AtomicBool,
     is_main: bool,
 }
 
@@ -121,6 +122,7 @@ impl<T> Shelf<T> {
         Self {
             racks: (0..racks).map(rack).collect(),
             capacity,
+            share: capacity / racks,
             used: AtomicU64::new(0),
             len: AtomicU64::new(0),
             order,
@@ -149,11 +151,12 @@ impl<T> Shelf<T> {
     /// A look-up that counts as a use.
     pub fn get(&self, key: &Key) -> Option<Arc<T>> {
         let rack = self.rack(key)?.read();
+        if self.order == Order::Frequency {
+            rack.sketch.count(key.hash_value());
+        }
         let node = rack.node(rack.find(key)?)?;
-        let uses = node.uses.load(Ordering::Relaxed);
-        if uses < MOST_USES {
-            // Two at once may count as one.
-            node.uses.store(uses + 1, Ordering::Relaxed);
+        if !node.used.load(Ordering::Relaxed) {
+            node.used.store(true, Ordering::Relaxed);
         }
         Some(node.value.clone())
     }
@@ -185,7 +188,7 @@ impl<T> Shelf<T> {
             (None, Some((value, charge))) => {
                 self.used.fetch_add(charge.weight, Ordering::Relaxed);
                 self.len.fetch_add(1, Ordering::Relaxed);
-                rack.add(key.clone(), value, charge, self.order);
+                rack.add(key.clone(), value, charge, self.order, self.share);
             }
             (Some(place), None) => {
                 if let Some(node) = rack.take(place) {
@@ -201,20 +204,29 @@ impl<T> Shelf<T> {
         true
     }
 
-    /// Gives up values until the rest fits. They are handed over outside of all locks.
-    pub fn evict(&self, mut gone: impl FnMut(Arc<T>)) {
+    /// Gives up values until the rest fits, after something that weighs so much was put under this key. They are handed over outside
+    /// of all locks.
+    ///
+    /// First the rack of the key gives, down to its share of the capacity: there the newcomer has to be better than others. What is
+    /// missing for a large one the others give in turn.
+    pub fn evict(&self, key: &Key, weight: u64, mut gone: impl FnMut(Arc<T>)) {
         let mut empty = 0;
-        while self.used() > self.capacity && empty < self.racks.len() {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            let Some(rack) = self.racks.get(turn % self.racks.len()) else { return };
-            let out = rack.write().evict(self.order);
-            match out {
-                Some(node) => {
-                    empty = 0;
-                    self.gone(&node);
-                    gone(node.value);
-                }
-                None => empty += 1,
+        while self.used() > self.capacity && empty < 2 * self.racks.len() {
+            let own = self
+                .rack(key)
+                .filter(|_| empty == 0)
+                .map(|rack| rack.write().evict(self.order, self.share.saturating_add(weight), self.share));
+            let out = own.filter(|out| !out.is_empty()).unwrap_or_else(|| {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                let rack = self.racks.get(turn % self.racks.len());
+                // Once round for those that have more than their share.
+                let most = if empty < self.racks.len() { self.share } else { 0 };
+                rack.map(|rack| rack.write().evict(self.order, most, self.share)).unwrap_or_default()
+            });
+            empty = if out.is_empty() { empty + 1 } else { 0 };
+            for node in out {
+                self.gone(&node);
+                gone(node.value);
             }
         }
     }
@@ -272,7 +284,7 @@ impl<T> Default for Rack<T> {
             nodes: Slab::new(),
             small: Queue::default(),
             main: Queue::default(),
-            ghosts: Box::default(),
+            sketch: Sketch::default(),
             looked: 0,
         }
     }
@@ -292,8 +304,7 @@ impl<T> Rack<T> {
         self.nodes.get(wide(place))
     }
 
-    fn add(&mut self, key: Key, value: Arc<T>, charge: Charge, order: Order) {
-        let is_main = order == Order::Recency || self.was_here(&key);
+    fn add(&mut self, key: Key, value: Arc<T>, charge: Charge, order: Order, share: u64) {
         let hash = key.hash_value();
         // Four thousand million values in a rack: not on a machine of today.
         let Ok(place) = u32::try_from(self.nodes.vacant_key()) else { return };
@@ -304,12 +315,42 @@ impl<T> Rack<T> {
             useless_after: seconds_up(charge.useless_after),
             newer: NONE,
             older: NONE,
-            uses: AtomicU8::new(0),
-            is_main,
+            used: AtomicBool::new(false),
+            is_main: order == Order::Recency,
         });
         let nodes = &self.nodes;
         let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.key.hash_value());
         self.table.insert_unique(hash, place, hash_of);
+        self.push(place);
+        if order == Order::Frequency {
+            self.sketch.fit(self.nodes.len());
+            // While there is room, nobody has to be better than anybody.
+            for _ in 0..2 {
+                if !self.is_small_over(share) || !self.has_room(self.small.tail, share) {
+                    break;
+                }
+                self.move_on(self.small.tail);
+            }
+        }
+    }
+
+    fn is_small_over(&self, share: u64) -> bool {
+        self.small.head != self.small.tail && self.small.weight > share / SMALL
+    }
+
+    /// In the main queue, beside what there is.
+    fn has_room(&self, place: u32, share: u64) -> bool {
+        self.node(place)
+            .is_some_and(|node| self.main.weight.saturating_add(node.weight) <= share - share / SMALL)
+    }
+
+    /// From the small queue to the main one.
+    fn move_on(&mut self, place: u32) {
+        self.unlink(place);
+        if let Some(node) = self.nodes.get_mut(wide(place)) {
+            node.is_main = true;
+            *node.used.get_mut() = false;
+        }
         self.push(place);
     }
 
@@ -334,31 +375,66 @@ impl<T> Rack<T> {
         Some(node)
     }
 
-    /// The next to go.
-    fn evict(&mut self, order: Order) -> Option<Node<T>> {
-        for turn in 0.. {
-            let from_small = self.small.weight > (self.small.weight + self.main.weight) / 10;
-            let queue = if from_small || self.main.tail == NONE { &self.small } else { &self.main };
-            let place = queue.tail;
+    /// The next to go, if there is more than `most`: one, or all those that have to for one that moves on.
+    fn evict(&mut self, order: Order, most: u64, share: u64) -> SmallVec<[Node<T>; 4]> {
+        let mut out = SmallVec::new();
+        if self.small.weight + self.main.weight <= most {
+            return out;
+        }
+        for _ in 0..TURNS {
+            if !self.is_small_over(share) || !self.has_room(self.small.tail, share) {
+                break;
+            }
+            self.move_on(self.small.tail);
+        }
+        let candidate = self.small.tail;
+        if order == Order::Recency || (!self.is_small_over(share) && self.main.tail != NONE) {
+            let victim = self.victims(1, u64::MAX).and_then(|all| all.first().copied());
+            out.extend(self.take(victim.unwrap_or(self.main.tail)));
+            return out;
+        }
+        let Some(node) = self.node(candidate) else { return out };
+        let (weight, count) = (node.weight, self.sketch.estimate(node.key.hash_value()));
+        match self.victims(weight, count) {
+            Some(victims) => {
+                self.move_on(candidate);
+                out.extend(victims.into_iter().filter_map(|place| self.take(place)));
+            }
+            None => out.extend(self.take(candidate)),
+        }
+        out
+    }
+
+    /// From the end of the main queue, as many as weigh so much; those that were asked for get another turn. `None`: they were, all in
+    /// all, asked for no less often than `count`, or are too many.
+    fn victims(&mut self, weight: u64, count: u64) -> Option<SmallVec<[u32; 8]>> {
+        let mut found: SmallVec<[u32; 8]> = SmallVec::new();
+        let (mut weighs, mut counts) = (0, 0);
+        let mut next = self.main.tail;
+        for _ in 0..TURNS {
+            if weighs >= weight {
+                return Some(found);
+            }
+            let place = next;
             let node = self.nodes.get_mut(wide(place))?;
-            let (is_main, uses) = (node.is_main, *node.uses.get_mut());
-            let stays = if is_main { uses > 0 } else { uses >= ENOUGH };
-            if !stays || turn >= TURNS {
-                let hash = node.key.hash_value();
-                if !is_main {
-                    self.remember(hash);
+            next = node.newer;
+            if std::mem::take(node.used.get_mut()) {
+                self.unlink(place);
+                self.push(place);
+                next = if next == NONE { place } else { next };
+                continue;
+            }
+            weighs += node.weight;
+            if count != u64::MAX {
+                counts += self.sketch.estimate(node.key.hash_value());
+                // One for one it must be better. A large one may be a little worse than the sum: that is about requests, and bytes
+                // count too.
+                let leave = 1 + found.len().min(1) as u64;
+                if counts * 2 >= count * (1 + leave) {
+                    return None;
                 }
-                return self.take(place);
             }
-            *node.uses.get_mut() = match (is_main, order) {
-                (true, Order::Frequency) => uses - 1,
-                _ => 0,
-            };
-            self.unlink(place);
-            if let Some(node) = self.nodes.get_mut(wide(place)) {
-                node.is_main = true;
-            }
-            self.push(place);
+            found.push(place);
         }
         None
     }
@@ -412,34 +488,6 @@ impl<T> Rack<T> {
         }
     }
 
-    /// Notes a key that went.
-    fn remember(&mut self, hash: u64) {
-        let wanted = self.nodes.len().next_power_of_two();
-        // As many as there are values; halved late, so that a rack about the limit does not start anew again and again.
-        if self.ghosts.len() < wanted || self.ghosts.len() > 4 * wanted {
-            self.ghosts = vec![0; wanted].into_boxed_slice();
-        }
-        if let Some((place, print)) = self.ghost(hash) {
-            *place = print;
-        }
-    }
-
-    /// Whether this key went lately. Forgets it.
-    fn was_here(&mut self, key: &Key) -> bool {
-        let Some((place, print)) = self.ghost(key.hash_value()) else { return false };
-        let was = *place == print;
-        if was {
-            *place = 0;
-        }
-        was
-    }
-
-    fn ghost(&mut self, hash: u64) -> Option<(&mut u32, u32)> {
-        let at = usize::try_from(hash).unwrap_or_default() & self.ghosts.len().checked_sub(1)?;
-        let print = u32::try_from(hash >> 32).unwrap_or_default().max(1);
-        Some((self.ghosts.get_mut(at)?, print))
-    }
-
     /// Tables keep their room when they empty; after a purge of nearly all that would be much of what was to be freed.
     fn give_back(&mut self) {
         if self.table.capacity() > 4096 && self.table.len() < self.table.capacity() / 8 {
@@ -450,6 +498,76 @@ impl<T> Rack<T> {
         if self.nodes.is_empty() && self.nodes.capacity() > 256 {
             self.nodes = Slab::new();
         }
+    }
+}
+
+/// How often keys were asked for lately, about: a count-min sketch of counters with four bits, four for each key, all in one line of the
+/// processor's cache. Who comes by at the same time may count as one.
+#[derive(Debug, Default)]
+struct Sketch {
+    /// Sixteen counters each; whole lines.
+    words: Box<[AtomicU64]>,
+    /// Counted since all counters were halved.
+    counted: AtomicU32,
+}
+
+/// Words of a line.
+const LINE: usize = 8;
+
+/// Low bits of all counters after they were halved.
+const HALVES: u64 = 0x7777_7777_7777_7777;
+
+impl Sketch {
+    /// Room for so many keys, and the old forgotten by and by: all are halved after six times as many counts.
+    fn fit(&mut self, keys: usize) {
+        let wanted = (keys / 2).next_power_of_two().max(LINE);
+        if self.words.len() < wanted {
+            // Twice as many lines say the same of every key as before.
+            let times = (wanted / self.words.len().max(1)).max(1);
+            let old: Vec<u64> = self.words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+            let all = old.iter().copied().cycle().take(old.len() * times);
+            self.words = match old.is_empty() {
+                true => (0..wanted).map(|_| AtomicU64::new(0)).collect(),
+                false => all.map(AtomicU64::new).collect(),
+            };
+        }
+        let most = u32::try_from(self.words.len() * 12).unwrap_or(u32::MAX);
+        if *self.counted.get_mut() >= most {
+            *self.counted.get_mut() /= 2;
+            for word in &mut self.words {
+                *word.get_mut() = (*word.get_mut() >> 1) & HALVES;
+            }
+        }
+    }
+
+    /// The words and shifts of a key's counters.
+    fn counters(&self, hash: u64) -> impl Iterator<Item = (&AtomicU64, u32)> {
+        let hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let lines = (self.words.len() / LINE).max(1);
+        let line = (usize::try_from(hash >> 40).unwrap_or_default() & (lines - 1)) * LINE;
+        (0..4).filter_map(move |n| {
+            let bits = hash >> (8 * n);
+            let word = line + 2 * n as usize + (bits & 1) as usize;
+            Some((self.words.get(word)?, ((bits >> 1) & 15) as u32 * 4))
+        })
+    }
+
+    fn count(&self, hash: u64) {
+        for (word, shift) in self.counters(hash) {
+            let now = word.load(Ordering::Relaxed);
+            if (now >> shift) & 15 < 15 {
+                word.store(now + (1 << shift), Ordering::Relaxed);
+            }
+        }
+        let counted = self.counted.load(Ordering::Relaxed);
+        self.counted.store(counted.saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn estimate(&self, hash: u64) -> u64 {
+        self.counters(hash)
+            .map(|(word, shift)| (word.load(Ordering::Relaxed) >> shift) & 15)
+            .min()
+            .unwrap_or(0)
     }
 }
 
