@@ -50,6 +50,7 @@ pub(super) fn refresh(engine: &Arc<Engine>, site: &Arc<Site>, write: &Incoming) 
         interim: InterimSender::none(),
         forced: false,
         raw: None,
+        trace: write.trace.clone(),
     };
     let mut ask = Ask::new(engine.clone(), site.clone(), resolved, read, query, base, None);
     let Some(resource) = engine.memory.get(&ask.key) else { return };

@@ -30,6 +30,7 @@ use crate::store::entry::{Carrier, Described};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
+use crate::trace::Trace;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -80,6 +81,7 @@ pub(super) struct Ask {
     pub sharing: Option<Sharing>,
     /// Only to be explained: nothing is set going.
     pub dry: bool,
+    pub trace: Trace,
 }
 
 impl Engine {
@@ -171,6 +173,7 @@ impl Ask {
             raw: incoming.raw,
             sharing: None,
             dry: false,
+            trace: incoming.trace,
             body,
             engine,
             site,
@@ -518,6 +521,7 @@ impl Ask {
             leader,
             sharing: self.sharing.clone(),
             lease: None,
+            trace: self.trace.clone(),
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::store::entry::{Described, Meta};
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::Now;
+use crate::trace::{Kind, Trace};
 use bytes::Bytes;
 use http::header::{AGE, AUTHORIZATION, CONTENT_LENGTH, IF_MODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -93,6 +94,8 @@ pub struct Fetch {
     pub sharing: Option<Sharing>,
     /// The right to fetch for the whole fleet.
     pub lease: Option<Lease>,
+    /// Where it belongs in the trace of the request that started it.
+    pub trace: Trace,
 }
 
 /// Takes the flight out of the map, and frees its waiters even if the task panics.
@@ -126,6 +129,23 @@ impl Fetch {
             flight: self.flight.clone(),
             refreshing,
         };
+        let mut step = self.trace.step(Kind::Internal);
+        self.trace = step.trace().clone();
+        self.flight.is_traced_as(step.trace().context());
+        if let Some(span) = step.span() {
+            span.name("fetch")
+                .text("larder.rule", &*self.resolved.policy.rule)
+                .flag("larder.background", self.leader.is_none())
+                .flag("larder.conditional", self.candidate.is_some());
+        }
+        let flight = self.flight.clone();
+        self.carry_out().await;
+        if let Some(span) = step.span() {
+            span.text("larder.fetch.result", flight.stage().as_str());
+        }
+    }
+
+    async fn carry_out(mut self) {
         match self.ask_fleet().await {
             FromFleet::Done => return,
             FromFleet::Fetch(lease) => self.lease = lease,
@@ -163,7 +183,7 @@ impl Fetch {
             retry_safe: self.body.is_none(),
             first_byte_timeout: None,
         };
-        self.engine.ask_origin(&self.site, &self.resolved.policy, request, options).await
+        self.engine.ask_origin(&self.site, &self.resolved.policy, request, options, &self.trace).await
     }
 
     fn failed(&mut self, error: OriginError) {

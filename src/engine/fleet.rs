@@ -20,6 +20,7 @@ use crate::store::entry::Described;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::{Mono, Now};
+use crate::trace::Kind;
 use http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,7 +121,21 @@ impl Fetch {
             return FromFleet::Fetch(None);
         };
         let wanted = Wanted { key: &self.key, request: &self.headers, patience: sharing.patience };
+        let mut step = self.trace.step(Kind::Client);
         let obtained = fleet.tier.obtain(wanted, |stored| self.accepts(stored, &sharing)).await;
+        if let Some(span) = step.span() {
+            let result = match &obtained {
+                Obtained::Value(_) => "hit",
+                Obtained::Leased(_) => "leased",
+                Obtained::NotShareable => "not-shareable",
+                Obtained::Without(why) => why.as_str(),
+            };
+            span.name("GET shared").text("db.system.name", "redis").text("larder.shared.result", result);
+            if let Obtained::Without(Why::Failed(error)) = &obtained {
+                span.failed(error.as_str());
+            }
+        }
+        drop(step);
         match obtained {
             Obtained::Value(stored) => {
                 self.promote(*stored);

@@ -122,7 +122,7 @@ impl Exchange {
             first_byte_timeout: None,
         };
         let answer = match origin_request(&incoming.method, &path_and_query, headers.clone(), body) {
-            Ok(request) => engine.ask_origin(&site, &policy, request, options).await,
+            Ok(request) => engine.ask_origin(&site, &policy, request, options, &incoming.trace).await,
             Err(error) => Err(error),
         };
         let answer = match answer {
@@ -266,7 +266,7 @@ async fn send_on(ask: &Ask, own: &[HeaderName]) -> Result<Answer, OriginError> {
         retry_safe: true,
         first_byte_timeout: None,
     };
-    ask.engine.ask_origin(&ask.site, ask.policy(), request, options).await
+    ask.engine.ask_origin(&ask.site, ask.policy(), request, options, &ask.trace).await
 }
 
 /// The answer to a request of [`send_on`].

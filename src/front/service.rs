@@ -13,20 +13,22 @@ use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
 use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Lines, Verdict};
 use crate::front::known::Known;
-use crate::front::line::{End, Line, scheme, split, unmatched};
+use crate::front::line::{End, Line, Wanted, scheme, split, unmatched};
 use crate::front::normalise::{self, Normal, spoofable};
 use crate::front::purging::{self, Purgers};
 use crate::front::refusal::{self, Refusal};
 use crate::front::request_id::new_request_id;
-use crate::front::tunnel;
+use crate::front::{traced, tunnel};
 use crate::interim::InterimSender;
 use crate::observe::{AccessLog, Metrics, Record};
 use crate::origin::{OriginError, TlsFault};
+use crate::semantics::cache_status::Member;
 use crate::semantics::date;
 use crate::time::{Mono, Now};
+use crate::trace::{Span, Trace};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, HOST, RETRY_AFTER, USER_AGENT};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, REFERER, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::borrow::Cow;
@@ -70,10 +72,13 @@ impl Service {
         let settings = self.settings();
         let (mut parts, body) = request.into_parts();
         let upgrade = parts.extensions.remove::<OnUpgrade>();
+        let step = traced::enter(&self, &settings, &conn, &mut parts.headers);
         let raw = raw(&parts, &conn);
         let verdict = parts.extensions.remove::<Verdict>();
         // From here on the request leaves its trace, even if its client does not wait for an answer.
-        let mut end = End::new(self.clone(), Line::early(&parts, &conn, started), verdict);
+        let wanted = Wanted { referer: self.log.wants_referer(), length: step.is_recorded() };
+        let line = Line::early(&parts, &conn, started, wanted);
+        let mut end = End::new(self.clone(), line, verdict, step);
         if is_purge_method(&parts.method) {
             return self.purge(parts, body, &conn, end).await;
         }
@@ -88,7 +93,8 @@ impl Service {
         }
         let raw = raw.filter(|_| !normal.trusted_peer);
         let forced = self.purgers.load().may_force(&normal);
-        let incoming = incoming(normal, body, interim, forced, raw);
+        let incoming =
+            Incoming { trace: end.trace().clone(), ..incoming(normal, body, interim, forced, raw) };
         let (answered, outcome) = self.engine.handle(incoming).await;
         let mut response = match answered {
             Ok(response) => response,
@@ -115,7 +121,8 @@ impl Service {
         mut end: End,
     ) -> Response<OutBody> {
         let (purgers, settings) = (self.purgers.load_full(), self.settings());
-        let handled = purging::handle(&self.engine, &purgers, &settings, conn, parts, body).await;
+        let trace = end.trace().clone();
+        let handled = purging::handle(&self.engine, &purgers, &settings, conn, parts, body, trace).await;
         if let Some(normal) = &handled.normal {
             end.line.complete(normal);
         }
@@ -174,6 +181,8 @@ impl Service {
             duration_ms: ms(took),
             origin_ms: outcome.origin_time.map(ms),
             user_agent: line.user_agent,
+            trace_id: line.trace_id,
+            referer: line.referer,
         });
         if !logged {
             self.metrics.log_dropped();
@@ -213,6 +222,7 @@ pub(super) fn incoming(
         interim,
         forced,
         raw,
+        trace: Trace::off(),
     }
 }
 
@@ -266,7 +276,8 @@ fn from_origin(error: OriginError) -> Refusal {
         OriginError::NoHealthyServer | OriginError::BreakerOpen => Refusal::NoHealthyOrigin,
         OriginError::QueueFull | OriginError::QueueTimeout => Refusal::QueueFull,
         OriginError::RequestBody => Refusal::IncompleteBody,
-        OriginError::Request | OriginError::LocalResources => Refusal::Internal,
+        OriginError::LocalResources => Refusal::LocalResources,
+        OriginError::Request => Refusal::Internal,
     }
 }
 
@@ -278,6 +289,7 @@ pub struct FastRecord {
     is_head: bool,
     started: Mono,
     line: Option<Box<Line>>,
+    span: Option<Box<Span>>,
 }
 
 impl Handler for Arc<Service> {
@@ -311,8 +323,12 @@ impl Handler for Arc<Service> {
         let hit = self.engine.fast_hit(&plain, fields, started)?;
         let shape = if request.conditional { shape(&hit, request)? } else { Shape::Whole };
         fast::complete(&hit, &shape, out);
-        let line = self.log.is_on().then(|| Box::new(fast_line(request, conn, self.clock.now())));
-        Some(FastRecord { hit, shape, is_head: request.head, started, line })
+        let span = traced::enter_fast(self, request, conn);
+        let line = (self.log.is_on() || span.is_some()).then(|| {
+            let line = fast_line(request, conn, self.clock.now(), self.log.wants_referer());
+            Box::new(Line { trace_id: span.as_ref().and_then(|span| span.trace_id()), ..line })
+        });
+        Some(FastRecord { hit, shape, is_head: request.head, started, line, span })
     }
 
     fn fast_body<'r>(&self, record: &'r FastRecord) -> Window<'r> {
@@ -325,7 +341,7 @@ impl Handler for Arc<Service> {
     }
 
     fn fast_sent(&self, record: FastRecord, _: &Conn, bytes: u64, waited: bool) {
-        let FastRecord { hit, shape, started, line, .. } = record;
+        let FastRecord { hit, shape, started, line, span, .. } = record;
         // What left at once took less than this clock can tell.
         let took = if waited { self.clock.mono().since(started) } else { std::time::Duration::ZERO };
         let governed = hit.governed();
@@ -345,7 +361,16 @@ impl Handler for Arc<Service> {
                 Shape::NotModified => StatusCode::NOT_MODIFIED,
                 Shape::Part(_) => StatusCode::PARTIAL_CONTENT,
             };
-            self.write_line(&outcome, outcome.reason, *line, status.as_u16(), bytes, took);
+            let (status, reason) = (status.as_u16(), outcome.reason);
+            if let Some(mut span) = span {
+                let detail = hit.stale.map(StaleWhy::as_str);
+                let member = Member { ttl: Some(hit.ttl), detail, ..Member::default() };
+                let told = member.to_value(&self.settings.load().server_name);
+                let cache_status = told.to_str().ok();
+                let answer = traced::Answer { outcome: &outcome, reason, status, bytes, cache_status };
+                traced::describe(&mut span, &line, &answer);
+            }
+            self.write_line(&outcome, reason, *line, status, bytes, took);
         }
     }
 
@@ -417,11 +442,14 @@ fn shape(hit: &FastHit, request: &FastRequest<'_>) -> Option<Shape> {
     hit.shape(&method, &asked)
 }
 
-fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now) -> Line {
+fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now, referred: bool) -> Line {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (path, query) = split(&text(request.target));
-    let mut agent = None;
-    request.lines.values(&USER_AGENT, |value| agent = agent.take().or_else(|| Some(text(value))));
+    let first = |name| {
+        let mut first = None;
+        request.lines.values(name, |value| first = first.take().or_else(|| Some(text(value))));
+        first
+    };
     Line {
         started,
         request_id: new_request_id(),
@@ -432,6 +460,46 @@ fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now) -> Line {
         path,
         query,
         protocol: "HTTP/1.1",
-        user_agent: agent,
+        user_agent: first(&USER_AGENT),
+        referer: if referred { first(&REFERER) } else { None },
+        request_length: None,
+        trace_id: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9209 §2.3 recommends a status for each: the origin room knows it, and a client must get it.
+    #[test]
+    fn rfc9209_2_3_a_failed_origin_is_told_with_the_status_and_the_word_that_the_origin_room_has_for_it() {
+        for error in [
+            OriginError::ConnectRefused,
+            OriginError::ConnectTimeout,
+            OriginError::Unreachable,
+            OriginError::DnsFailed,
+            OriginError::Tls(TlsFault::Certificate),
+            OriginError::Tls(TlsFault::Protocol),
+            OriginError::FirstByteTimeout,
+            OriginError::WriteTimeout,
+            OriginError::ReadTimeout,
+            OriginError::Reset,
+            OriginError::Protocol,
+            OriginError::HeadTooLarge,
+            OriginError::BodyTruncated,
+            OriginError::UpgradeFailed,
+            OriginError::NoHealthyServer,
+            OriginError::BreakerOpen,
+            OriginError::QueueFull,
+            OriginError::QueueTimeout,
+            OriginError::RequestBody,
+            OriginError::Request,
+            OriginError::LocalResources,
+        ] {
+            let refusal = from_origin(error);
+            assert_eq!(refusal.status(), error.status(), "{error}");
+            assert_eq!(refusal.proxy_status_error(), error.proxy_status(), "{error}");
+        }
     }
 }
