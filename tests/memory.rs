@@ -45,6 +45,6 @@ fn what_is_charged_is_within_15_percent_of_what_is_taken_and_so_is_a_full_store(
     }
     let taken = stored::resident() - before;
     assert!(house.memory().bytes() <= capacity);
-    // 15 %, and 32 MiB that pages take which are only partly used (docs/operations.md).
+    // 15 %, and a part of the 64 MiB for pages that are only partly used (docs/ARCHITECTURE.md).
     assert!(taken <= capacity + capacity * 15 / 100 + (32 << 20), "{taken} of {capacity}");
 }

@@ -30,6 +30,7 @@ impl House {
             refusals: &[],
             purge_kinds: &[],
             purge_modes: &[],
+            traces_lost: &[],
             rules: &rules,
             origins: &[],
         };
@@ -47,7 +48,7 @@ impl House {
         // A small table: it is not what is measured.
         let limits = larder::purge::Limits { buckets: 1024, ..larder::purge::Limits::default() };
         let purges = Arc::new(PurgeLog::alone(limits));
-        let engine = Engine::new(Clock::system(), memory, purges, Metrics::new(&words), None, site);
+        let engine = Engine::new(Clock::system(), memory, purges, Metrics::new(&words), None, None, site);
         let site = engine.site_owned();
         let facts = RequestFacts {
             method: &Method::GET,

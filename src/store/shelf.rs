@@ -1,8 +1,9 @@
 //! The map of the memory tier: keys to values, bounded by the bytes that the values are charged with.
 //!
-//! It is cut into racks by the key's hash, each under a lock of its own that is held for a look-up or for the exchange of a
-//! pointer, never while anything is decided, counted or freed. A look-up writes one byte of the entry it finds, and that only
-//! the first three times. The bound is one for all racks, so that one large value may take what it needs.
+//! It is cut into racks by the key's hash, each under a lock of its own that is held for a look-up, for the exchange of a
+//! pointer, or to find who goes, never while a caller decides or anything is freed. By frequency, a look-up writes to its
+//! rack's sketch: what is asked for most is kept in front of this ([`super::Near`]). The bound is one for all racks, so
+//! that one large value may take what it needs.
 //!
 //! # What goes
 //! Values are in a main queue, in which the one that was not asked for since its last turn is the next to go: least recently used, as
