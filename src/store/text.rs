@@ -67,7 +67,7 @@ impl<'t> Iterator for Lines<'t> {
 
 impl<'t> Lines<'t> {
     /// From the first line of this name on.
-    fn from_name(mut self, name: &[u8]) -> Self {
+    fn starting_at(mut self, name: &[u8]) -> Self {
         loop {
             if self.0.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b':')) {
                 return self;
@@ -125,7 +125,7 @@ pub(super) fn push_places(out: &mut Vec<u8>, lines: std::ops::Range<usize>) {
     {
         let lines = out.get(lines).unwrap_or_default();
         for (place, name) in places.iter_mut().zip(&NOTED) {
-            let rest = Lines(lines).from_name(name.as_str().as_bytes()).0.len();
+            let rest = Lines(lines).starting_at(name.as_str().as_bytes()).0.len();
             if rest > 0 {
                 *place = u16::try_from(lines.len() - rest).unwrap_or(FAR).min(FAR);
             }
@@ -140,7 +140,7 @@ pub(super) fn find<'t>(lines: &'t [u8], after: &[u8], name: &HeaderName) -> Line
     let place = noted.and_then(|n| after.as_chunks::<2>().0.get(n)).map(|place| u16::from_le_bytes(*place));
     match place {
         Some(NOWHERE) => Lines::default(),
-        None | Some(FAR) => Lines(lines).from_name(name.as_str().as_bytes()),
+        None | Some(FAR) => Lines(lines).starting_at(name.as_str().as_bytes()),
         Some(at) => Lines(lines.get(usize::from(at)..).unwrap_or_default()),
     }
 }
