@@ -45,11 +45,7 @@ pub fn key(key: usize) -> &'static Key {
                 tags.add(&format!("t{what}")).unwrap();
             }
             let url = format!("/{key}");
-            Key {
-                selectors: Selectors::new("http", "e", &url, None, &tags).unwrap(),
-                url,
-                tags: tags.raw(),
-            }
+            Key { selectors: Selectors::new("http", "e", &url, None, &tags).unwrap(), url, tags: tags.raw() }
         })
     });
     &all[key]

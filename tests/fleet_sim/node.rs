@@ -12,12 +12,15 @@ use larder::observe::Metrics;
 use larder::purge::{At, Limits, Purge, PurgeLog};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 pub const NODES: usize = 3;
 pub const NODE_NAMES: [&str; NODES] = ["node-0", "node-1", "node-2"];
 /// How long a purge call waits for its receipt.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// When a silent node doesn't count any more, ms; and one answer.
+const DEAD_AFTER: u64 = MAX_UNSYNCED + 1_000 + 300;
 
 /// A running node.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub struct Cell {
     pub purges: Arc<PurgeLog>,
     pub transport: Arc<Transport>,
     pub orders: mpsc::Sender<Order>,
+    /// When it first had an answer of the store, ms.
+    pub met: Option<u64>,
+    /// Ends the process.
+    pub kill: Arc<Notify>,
     /// It serves nothing any more.
     pub leaving: bool,
     /// It has said so.
@@ -49,6 +56,8 @@ pub struct Common {
     pub believes: Mutex<[usize; NODES]>,
     pub metrics: Arc<Metrics>,
     pub seeds: Mutex<Rng>,
+    /// Begin processes.
+    pub starts: [Notify; NODES],
     /// Receipts that said "everywhere", and those that didn't.
     pub receipts: Mutex<(u64, u64)>,
 }
@@ -98,18 +107,35 @@ fn settings(node: usize) -> Settings {
 const LIMITS: Limits =
     Limits { selectors: 12, writes: 4, predicates: 2, buckets: 32, shards: 1, history: 40, receipts: 4 };
 
+/// One life after the other. A killed process is one whose everything is dropped: a runtime that is thrown away drops its tasks in an
+/// order that depends on what ran before in this process, and then a seed is no schedule.
 pub async fn run(common: Arc<Common>, node: usize) -> turmoil::Result {
+    loop {
+        common.starts[node].notified().await;
+        live(common.clone(), node).await?;
+    }
+}
+
+async fn live(common: Arc<Common>, node: usize) -> turmoil::Result {
     let rng = Rng::with_seed(common.seeds.lock().unwrap().u64(..));
     let settings = settings(node);
     let clock = common.clock.clone();
     let purges = Arc::new(PurgeLog::in_fleet(LIMITS));
     let dial = Arc::new(Simulated { node, common: common.clone() });
     let links = Links::with_dial(&settings, clock.clone(), dial);
-    let transport =
-        Transport::with_rng(links, &settings, purges.clone(), common.metrics.clone(), clock, rng);
+    let transport = Transport::with_rng(links, &settings, purges.clone(), common.metrics.clone(), clock, rng);
     let (orders, mut ordered) = mpsc::channel(256);
-    common.cells.lock().unwrap()[node] =
-        Some(Cell { purges, transport: transport.clone(), orders, leaving: false, left: false });
+    let killed = Arc::new(Notify::new());
+    let kill = killed.clone();
+    common.cells.lock().unwrap()[node] = Some(Cell {
+        met: None,
+        kill,
+        purges,
+        transport: transport.clone(),
+        orders,
+        leaving: false,
+        left: false,
+    });
 
     let hears = common.clone();
     let hear = move |purge: &Arc<Purge>| {
@@ -119,19 +145,21 @@ pub async fn run(common: Arc<Common>, node: usize) -> turmoil::Result {
     };
     let running = transport.clone().run(Box::new(hear));
     tokio::pin!(running);
+    let mut receipts = tokio::task::JoinSet::new();
     loop {
         let order = tokio::select! {
             biased;
+            () = killed.notified() => return Ok(()),
             () = &mut running => return Err("the transport has ended".into()),
             order = ordered.recv() => order,
         };
         match order {
             Some(Order::Reach(number, at)) => {
-                tokio::spawn(receipt(common.clone(), transport.clone(), number, at));
+                receipts.spawn(receipt(common.clone(), transport.clone(), node, number, at));
             }
             Some(Order::Leave) => {
                 let (common, transport) = (common.clone(), transport.clone());
-                tokio::spawn(async move {
+                receipts.spawn(async move {
                     transport.sign_off().await;
                     if let Some(cell) = &mut common.cells.lock().unwrap()[node] {
                         cell.left = true;
@@ -140,11 +168,12 @@ pub async fn run(common: Arc<Common>, node: usize) -> turmoil::Result {
             }
             None => return Ok(()),
         }
+        while receipts.try_join_next().is_some() {}
     }
 }
 
 /// P4: when it says "everywhere", every node that serves without asking has applied the purge, so that from now on P1 holds there.
-async fn receipt(common: Arc<Common>, transport: Arc<Transport>, number: usize, at: At) {
+async fn receipt(common: Arc<Common>, transport: Arc<Transport>, node: usize, number: usize, at: At) {
     let reach = transport.reach(at, PATIENCE).await;
     let mut receipts = common.receipts.lock().unwrap();
     if !reach.is_everywhere() {
@@ -152,11 +181,18 @@ async fn receipt(common: Arc<Common>, transport: Arc<Transport>, number: usize, 
         return;
     }
     receipts.0 += 1;
-    // What the store has lost meanwhile is excepted.
-    if !common.store.lock().unwrap().leader().data.holds.contains(&number) {
-        return;
-    }
     let now = common.clock.now().mono;
+    {
+        let store = common.store.lock().unwrap();
+        // What the store has lost meanwhile is excepted; and so is what a node can't know that has just started, of nodes that a
+        // store has just forgotten (the head of `transport/nodes.rs`).
+        let met = common.cells.lock().unwrap()[node].as_ref().and_then(|cell| cell.met);
+        let unknowing =
+            store.lost_at.is_some_and(|at| met.is_none_or(|met| at <= met) && now.0 <= at + DEAD_AFTER);
+        if unknowing || !store.leader().data.holds.contains(&number) {
+            return;
+        }
+    }
     let mut oracle = common.oracle.lock().unwrap();
     for (node, cell) in common.cells.lock().unwrap().iter().enumerate() {
         if cell.as_ref().is_some_and(|cell| !cell.leaving && cell.purges.is_synced(now)) {

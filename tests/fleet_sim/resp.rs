@@ -20,14 +20,16 @@ fn texts() -> &'static [(String, &'static str); 4] {
 
 /// Serves until the client goes, or the server closes its connections.
 pub async fn serve(mut stream: TcpStream, store: Arc<Mutex<Store>>, server: usize, portion: usize) {
-    let mut closed = store.lock().unwrap().servers[server].closed.subscribe();
+    let close = store.lock().unwrap().servers[server].closed.clone();
+    let closed = close.notified();
+    tokio::pin!(closed);
     let mut input = Vec::new();
     let mut wrote_at = 0;
     loop {
         let reading = next_command(&mut stream, &mut input);
         let command = tokio::select! {
             biased;
-            _ = closed.changed() => return,
+            () = &mut closed => return,
             command = reading => command,
         };
         let Ok(command) = command else { return };
@@ -69,7 +71,9 @@ async fn answer(
             *wrote_at = server.data.offset;
             reply
         }
-        "INFO" if text(1) == "memory" => Reply::Bulk(b"maxmemory:0\r\nmaxmemory_policy:noeviction\r\n".to_vec()),
+        "INFO" if text(1) == "memory" => {
+            Reply::Bulk(b"maxmemory:0\r\nmaxmemory_policy:noeviction\r\n".to_vec())
+        }
         "INFO" => store.lock().unwrap().servers[server].info(),
         "WAIT" => {
             let patience = Duration::from_millis(text(2).parse().unwrap());

@@ -8,7 +8,7 @@ use larder::purge::PurgeId;
 use larder::purge::fleet::{Body, codec};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 pub const SERVERS: usize = 2;
 pub const NAMES: [&str; SERVERS] = ["store-0", "store-1"];
@@ -17,6 +17,20 @@ pub const APPEND: &str = include_str!("../../src/fleet/transport/append.lua");
 pub const SYNC: &str = include_str!("../../src/fleet/transport/sync.lua");
 pub const NUMBER: &str = include_str!("../../src/fleet/transport/number.lua");
 pub const LEAVE: &str = include_str!("../../src/fleet/transport/leave.lua");
+
+/// What a store does that hides from the nodes what they must know: then promises must break, or the simulation sees nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    None,
+    /// Every master says that it has no replicas, so that its word is taken for proof.
+    NoReplicas,
+    /// A server claims to have numbers that another one took.
+    AnyNumber,
+    /// A node's position is published although it is on another branch.
+    AnyBranch,
+    /// A list of nodes that was lost looks like the one before.
+    SameList,
+}
 
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -31,6 +45,7 @@ pub struct Data {
     pub records: Vec<Stored>,
     pub last: PurgeId,
     nodes: BTreeMap<Vec<u8>, Vec<u8>>,
+    since: Option<String>,
     numbers: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Purges that were ever appended; trimming forgets none.
     pub holds: BTreeSet<usize>,
@@ -48,9 +63,10 @@ pub struct Server {
     pub acknowledged: Option<u64>,
     /// Its clock against the true time, ms.
     pub skew: i64,
-    /// Changes when all connections are to be closed.
-    pub closed: watch::Sender<u64>,
+    /// All connections are to be closed. (A channel would wake them in an order of its own.)
+    pub closed: Arc<Notify>,
     pub scripts: HashSet<String>,
+    flaw: Flaw,
     clock: Clock,
 }
 
@@ -93,15 +109,16 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl Server {
-    pub fn new(clock: Clock, history: u64, is_replica: bool, skew: i64) -> Self {
+    pub fn new(clock: Clock, flaw: Flaw, history: u64, is_replica: bool, skew: i64) -> Self {
         Self {
             data: Data::default(),
             is_replica,
             history,
             acknowledged: None,
             skew,
-            closed: watch::Sender::new(0),
+            closed: Arc::default(),
             scripts: HashSet::new(),
+            flaw,
             clock,
         }
     }
@@ -171,29 +188,40 @@ impl Server {
         let now = self.now();
         let signed_off = |said: &Vec<u8>| text(said).split(' ').nth(1) == Some("bye");
         if !self.data.nodes.get(&args[1]).is_some_and(signed_off) {
-            let applied = if on_branch { position.as_str() } else { "0-0" };
+            let applied = if on_branch || self.flaw == Flaw::AnyBranch && !position.is_empty() {
+                position.as_str()
+            } else {
+                "0-0"
+            };
             let said = format!("{now} {applied} {}", text(&args[2]));
             self.data.nodes.insert(args[1].clone(), said.into_bytes());
         }
+        let since = self.data.since.get_or_insert_with(|| format!("{now} {}", text(&args[1]))).clone();
         let forget: u64 = text(&args[5]).parse().unwrap();
         self.data.nodes.retain(|_, said| {
             let at: u64 = text(said).split(' ').next().unwrap().parse().unwrap();
             now.saturating_sub(at) <= forget
         });
-        let nodes = self.data.nodes.iter().flat_map(|(node, said)| [node, said].map(|b| Reply::Bulk(b.clone())));
+        let nodes =
+            self.data.nodes.iter().flat_map(|(node, said)| [node, said].map(|b| Reply::Bulk(b.clone())));
         Reply::Array(vec![
             bulk(now),
             tail.map_or(Reply::Nil, bulk),
             records,
             Reply::Array(nodes.collect()),
-            self.data.numbers.get(&keys[2]).map_or(Reply::Nil, |number| Reply::Bulk(number.clone())),
+            bulk(if self.flaw == Flaw::SameList { "since ever" } else { &since }),
+            match self.data.numbers.get(&keys[2]) {
+                _ if self.flaw == Flaw::AnyNumber => bulk(u64::MAX),
+                Some(number) => Reply::Bulk(number.clone()),
+                None => Reply::Nil,
+            },
         ])
     }
 
     pub fn info(&self) -> Reply {
         let role = if self.is_replica { "slave" } else { "master" };
         let mut info = format!("# Replication\r\nrole:{role}\r\n");
-        match self.acknowledged {
+        match self.acknowledged.filter(|_| self.flaw != Flaw::NoReplicas) {
             Some(offset) => info.push_str(&format!(
                 "connected_slaves:1\r\nslave0:ip=10.0.0.1,port=6379,state=online,offset={offset},lag=0\r\n"
             )),
@@ -214,15 +242,17 @@ pub struct Store {
     /// The other one believes that it is the master, too.
     pub isolated: bool,
     histories: u64,
+    /// When the store last lost everything, ms.
+    pub lost_at: Option<u64>,
 }
 
 impl Store {
-    pub fn new(clock: &Clock, skews: [i64; SERVERS]) -> Self {
+    pub fn new(clock: &Clock, flaw: Flaw, skews: [i64; SERVERS]) -> Self {
         let servers = [
-            Server::new(clock.clone(), 1, false, skews[0]),
-            Server::new(clock.clone(), 1, true, skews[1]),
+            Server::new(clock.clone(), flaw, 1, false, skews[0]),
+            Server::new(clock.clone(), flaw, 1, true, skews[1]),
         ];
-        Self { servers, master: 0, linked: false, isolated: false, histories: 1 }
+        Self { servers, master: 0, linked: false, isolated: false, histories: 1, lost_at: None }
     }
 
     pub fn other(&self) -> usize {
@@ -255,7 +285,7 @@ impl Store {
         server.is_replica = true;
         server.acknowledged = None;
         if self.isolated {
-            server.closed.send_modify(|times| *times += 1);
+            server.closed.notify_waiters();
         }
         self.isolated = false;
         self.linked = true;
@@ -281,6 +311,7 @@ impl Store {
 
     /// Nothing is left; `restarted`: as another process.
     pub fn lose_everything(&mut self, restarted: bool) {
+        self.lost_at = Some(self.leader().clock.now().mono.0);
         self.histories += u64::from(restarted);
         let (history, was_linked) = (self.histories, self.linked);
         let leader = self.leader_mut();
@@ -288,7 +319,7 @@ impl Store {
         if restarted {
             leader.history = history;
             leader.acknowledged = None;
-            leader.closed.send_modify(|times| *times += 1);
+            leader.closed.notify_waiters();
             leader.scripts.clear();
             // Its replica follows the new process only once it is attached again.
             self.linked = false;

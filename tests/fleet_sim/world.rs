@@ -4,7 +4,7 @@ use crate::content::{self, KEYS, WHAT, names};
 use crate::node::{self, Cell, Common, NODE_NAMES, NODES, Order};
 use crate::oracle::{MAX_UNSYNCED, Oracle, Use};
 use crate::resp;
-use crate::store::{NAMES, SERVERS, Store};
+use crate::store::{Flaw, NAMES, SERVERS, Store};
 use fastrand::Rng;
 use larder::clock::Clock;
 use larder::observe::Metrics;
@@ -206,7 +206,7 @@ fn metrics() -> Arc<Metrics> {
 }
 
 impl World {
-    pub fn new(seed: u64, trace: bool) -> Self {
+    pub fn new(seed: u64, flaw: Flaw, trace: bool) -> Self {
         // Pauses between attempts to connect come from there.
         fastrand::seed(seed);
         let mut rng = Rng::with_seed(seed);
@@ -214,13 +214,14 @@ impl World {
         let clock = Clock::manual();
         let skews = std::array::from_fn(|_| rng.i64(-climate.skew..=climate.skew));
         let common = Arc::new(Common {
-            store: Arc::new(Mutex::new(Store::new(&clock, skews))),
+            store: Arc::new(Mutex::new(Store::new(&clock, flaw, skews))),
             clock,
             cells: Mutex::default(),
             oracle: Mutex::new(Oracle::default()),
             believes: Mutex::default(),
             metrics: metrics(),
             seeds: Mutex::new(rng.fork()),
+            starts: Default::default(),
             receipts: Mutex::default(),
         });
         let mut sim = turmoil::Builder::new()
@@ -246,6 +247,7 @@ impl World {
         }
         for (node, name) in NODE_NAMES.into_iter().enumerate() {
             let common = common.clone();
+            common.starts[node].notify_one();
             sim.host(name, move || node::run(common.clone(), node));
         }
         let mut world = Self {
@@ -288,6 +290,9 @@ impl World {
         }
         self.common.clock.advance(TICK);
         let now = self.common.now();
+        for cell in self.common.cells.lock().unwrap().iter_mut().flatten().filter(|cell| cell.met.is_none()) {
+            cell.met = cell.transport.state().position.map(|_| now);
+        }
         let store = self.common.store.lock().unwrap();
         let mut oracle = self.common.oracle.lock().unwrap();
         oracle.held(&store.leader().data.holds, now);
@@ -494,8 +499,9 @@ impl World {
             return;
         }
         tell!(self, "{} is killed", NODE_NAMES[node]);
-        self.sim.crash(NODE_NAMES[node]);
-        self.common.cells.lock().unwrap()[node] = None;
+        if let Some(cell) = self.common.cells.lock().unwrap()[node].take() {
+            cell.kill.notify_one();
+        }
         self.memory[node] = Default::default();
         self.flights.retain(|flight| flight.node != node);
         self.common.oracle.lock().unwrap().restarted(node);
@@ -525,7 +531,7 @@ impl World {
                     // A process that starts looks up where the store is.
                     let master = self.common.store.lock().unwrap().master;
                     self.common.believes.lock().unwrap()[node] = master;
-                    self.sim.bounce(NODE_NAMES[node]);
+                    self.common.starts[node].notify_one();
                     self.down[node] = None;
                 }
                 Some(steps) => self.down[node] = Some(steps - 1),
@@ -584,7 +590,7 @@ impl World {
                 let cells = self.common.cells.lock().unwrap();
                 let states: Vec<_> =
                     cells.iter().map(|cell| cell.as_ref().map(|cell| cell.transport.state())).collect();
-                self.failure = Some(format!("never: {what}: {states:#?}"));
+                self.failure = Some(format!("never by {until}: {what}: {states:#?}"));
                 return;
             }
             self.replicate();

@@ -176,10 +176,9 @@ impl Links {
             Err(fault) if !fault.counts => at.permit = None,
             Err(fault) => {
                 at.judge(verdict(role, fault.why), now, &fault.detail);
-                if matches!(fault.why, CallError::Broken | CallError::Connect) {
-                    at.forget_connection();
-                }
+                // Who is not ready may be a replica by now, under a name that leads to its successor: to be dialled anew.
                 if matches!(fault.why, CallError::Broken | CallError::Connect | CallError::NotNow) {
+                    at.forget_connection();
                     self.finder.suspect();
                 }
             }

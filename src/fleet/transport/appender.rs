@@ -7,8 +7,11 @@ use crate::purge::PurgeId;
 use crate::purge::fleet::{Append, codec};
 use std::time::Duration;
 
-/// One append; a record may be 16 MiB.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Added to the patience of one append for what is longer than a short record: one may be 16 MiB.
+const PATIENCE_FOR_LONG: Duration = Duration::from_secs(2);
+const SHORT: usize = 64 * 1024;
+/// Added always: a connection that is silent for a second is thrown away, and this should be seen by the first who waits.
+const PATIENCE_MORE: Duration = Duration::from_millis(100);
 /// After a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
@@ -89,12 +92,13 @@ impl Transport {
         let Some(record) = codec::encode(&append.by, &append.body) else { return Err(CallError::Refused) };
         let above = append.above.to_string();
         let nonce = self.lock().rng.u32(..).to_string();
+        let long = if record.len() > SHORT { PATIENCE_FOR_LONG } else { Duration::ZERO };
         let run = Run {
             role: Role::Append,
             keys: &[&self.names.log],
             args: &[above.as_bytes(), nonce.as_bytes(), &record, KEEP_RECORDS, KEEP_BYTES],
             then: &[],
-            patience: PATIENCE,
+            patience: self.patience + PATIENCE_MORE + long,
         };
         let values = scripts::APPEND.run(&self.links, run).await?;
         values.first().and_then(super::answer::stream_id).ok_or(CallError::Refused)

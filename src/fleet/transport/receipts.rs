@@ -132,7 +132,7 @@ impl Transport {
                 false => reach.missing.push(name.to_owned()),
             }
         }
-        if id.is_none() || !is_fresh(shared.proven, now) {
+        if id.is_none() || !is_fresh(shared.proven, now) || !shared.roster.is_complete(now) {
             reach.missing = vec![UNREACHABLE.to_owned()];
         }
         reach

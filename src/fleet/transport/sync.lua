@@ -2,7 +2,7 @@
 -- A heart-beat and a read, in one step. KEYS: the log, the nodes, this node's last numbered write. ARGV: position ('' = from the
 -- first retained record), this node, its name, most records, most bytes, after how many ms a silent node is forgotten.
 -- Returns the time in ms, the log's last id (nil if there is more to read), the records as {id, prev, record}, the nodes
--- as {node, beat, ...}, the number.
+-- as {node, beat, ...}, who made the list of nodes and when, the number.
 local log, nodes = KEYS[1], KEYS[2]
 local position, me = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
@@ -61,19 +61,23 @@ local applied = '0-0'
 if (#records > 0 and records[1][2] == position) or (#records == 0 and tail == position) then
   applied = position
 end
+-- A list that was lost is another one.
+redis.call('HSETNX', nodes, 'since', string.format('%.0f %s', now, me))
 local before = redis.call('HGET', nodes, me)
 if not (before and string.find(before, '^%d+ bye ')) then
   redis.call('HSET', nodes, me, string.format('%.0f %s %s', now, applied, ARGV[3]))
 end
 local all = redis.call('HGETALL', nodes)
-local live = {}
+local live, since = {}, ''
 for i = 1, #all, 2 do
   local at = tonumber(string.match(all[i + 1], '^%d+'))
-  if at and now - at <= tonumber(ARGV[6]) then
+  if all[i] == 'since' then
+    since = all[i + 1]
+  elseif at and now - at <= tonumber(ARGV[6]) then
     live[#live + 1] = all[i]
     live[#live + 1] = all[i + 1]
   else
     redis.call('HDEL', nodes, all[i])
   end
 end
-return {string.format('%.0f', now), tail, records, live, redis.call('GET', KEYS[3])}
+return {string.format('%.0f', now), tail, records, live, since, redis.call('GET', KEYS[3])}
