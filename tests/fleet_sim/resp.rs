@@ -20,9 +20,12 @@ fn texts() -> &'static [(String, &'static str); 4] {
 
 /// Serves until the client goes, or the server closes its connections.
 pub async fn serve(mut stream: TcpStream, store: Arc<Mutex<Store>>, server: usize, portion: usize) {
-    let close = store.lock().unwrap().servers[server].closed.clone();
-    let closed = close.notified();
-    tokio::pin!(closed);
+    let (close, reset) = {
+        let store = store.lock().unwrap();
+        (store.servers[server].closed.clone(), store.servers[server].reset.clone())
+    };
+    let (closed, reset) = (close.notified(), reset.notified());
+    tokio::pin!(closed, reset);
     let mut input = Vec::new();
     let mut wrote_at = 0;
     loop {
@@ -30,6 +33,7 @@ pub async fn serve(mut stream: TcpStream, store: Arc<Mutex<Store>>, server: usiz
         let command = tokio::select! {
             biased;
             () = &mut closed => return,
+            () = &mut reset => return,
             command = reading => command,
         };
         let Ok(command) = command else { return };

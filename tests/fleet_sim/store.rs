@@ -65,6 +65,8 @@ pub struct Server {
     pub skew: i64,
     /// All connections are to be closed. (A channel would wake them in an order of its own.)
     pub closed: Arc<Notify>,
+    /// One of them is.
+    pub reset: Arc<Notify>,
     pub scripts: HashSet<String>,
     flaw: Flaw,
     clock: Clock,
@@ -117,6 +119,7 @@ impl Server {
             acknowledged: None,
             skew,
             closed: Arc::default(),
+            reset: Arc::default(),
             scripts: HashSet::new(),
             flaw,
             clock,
@@ -239,6 +242,9 @@ pub struct Store {
     pub master: usize,
     /// The replica follows.
     pub linked: bool,
+    /// The master has another replica, which never leads: what it takes is acknowledged although the old master is
+    /// still cut off.
+    pub third: bool,
     /// The other one believes that it is the master, too.
     pub isolated: bool,
     histories: u64,
@@ -252,7 +258,7 @@ impl Store {
             Server::new(clock.clone(), flaw, 1, false, skews[0]),
             Server::new(clock.clone(), flaw, 1, true, skews[1]),
         ];
-        Self { servers, master: 0, linked: false, isolated: false, histories: 1, lost_at: None }
+        Self { servers, master: 0, linked: false, third: false, isolated: false, histories: 1, lost_at: None }
     }
 
     pub fn other(&self) -> usize {
@@ -275,6 +281,9 @@ impl Store {
             let (history, other) = (self.leader().history, self.other());
             self.servers[other].data = data;
             self.servers[other].history = history;
+        } else if self.third {
+            let leader = self.leader_mut();
+            leader.acknowledged = Some(leader.data.offset);
         }
     }
 
@@ -298,6 +307,7 @@ impl Store {
             return false;
         }
         self.linked = false;
+        self.third = false;
         self.isolated = true;
         self.histories += 1;
         self.master = self.other();
@@ -323,6 +333,7 @@ impl Store {
             leader.scripts.clear();
             // Its replica follows the new process only once it is attached again.
             self.linked = false;
+            self.third = false;
         }
         if was_linked && !restarted {
             self.replicate();

@@ -30,9 +30,11 @@ enum Event {
     Evict,
     Purge,
     Relink,
+    Reset,
     Believe,
     FailOver,
     Attach,
+    Third,
     Flush,
     Trim,
     Rubbish,
@@ -42,16 +44,18 @@ enum Event {
 }
 
 /// How often each happens, of a hundred thousand.
-const USUAL: [(Event, u32); 15] = [
+const USUAL: [(Event, u32); 17] = [
     (Event::Request, 50_000),
     (Event::Finish, 20_000),
     (Event::Replicate, 12_000),
     (Event::Evict, 1_000),
     (Event::Purge, 1_500),
     (Event::Relink, 600),
+    (Event::Reset, 600),
     (Event::Believe, 1_000),
     (Event::FailOver, 80),
-    (Event::Attach, 300),
+    (Event::Attach, 100),
+    (Event::Third, 500),
     (Event::Flush, 30),
     (Event::Trim, 100),
     (Event::Rubbish, 30),
@@ -322,12 +326,19 @@ impl World {
             }
             Event::Purge => self.purge(node),
             Event::Relink => self.relink(node),
+            Event::Reset => {
+                // The oldest connection, or the youngest.
+                let store = self.common.store.lock().unwrap();
+                let reset = &store.servers[self.rng.usize(..SERVERS)].reset;
+                if self.rng.bool() { reset.notify_one() } else { reset.notify_last() }
+            }
             Event::Believe => {
                 let master = self.common.store.lock().unwrap().master;
                 self.common.believes.lock().unwrap()[node] = master;
             }
             Event::FailOver => self.fail_over(),
             Event::Attach => self.common.store.lock().unwrap().attach(),
+            Event::Third => self.common.store.lock().unwrap().third = true,
             Event::Flush => self.flush(),
             Event::Trim => {
                 let keep = self.rng.usize(..4);
@@ -423,8 +434,8 @@ impl World {
 
     fn replicate(&mut self) {
         let mut store = self.common.store.lock().unwrap();
+        store.replicate();
         if store.linked {
-            store.replicate();
             self.replicated = self.shared;
         }
     }
