@@ -2,6 +2,8 @@
 //! guards against being used by a browser on somebody else's behalf (rulings 6, interface.md §5). A leaf module: the
 //! admin listener asks it, and the public ones where somebody purges.
 
+pub mod sessions;
+
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method, StatusCode};
 use std::net::{IpAddr, SocketAddr};
@@ -108,6 +110,12 @@ impl Gate {
         if !token && !is_literal(host) {
             return Err(Denied::ForeignHost);
         }
+        self.own_origin(headers)
+    }
+
+    /// The second half of [`Gate::same_site`].
+    pub fn own_origin(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        let host = headers.get(HOST).and_then(|h| h.to_str().ok()).unwrap_or("");
         match headers.get(ORIGIN).map(|o| o.to_str().unwrap_or("")) {
             None => Ok(()),
             Some(origin) => {

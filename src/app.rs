@@ -1,14 +1,17 @@
 //! The composition root: builds the rooms from a checked configuration, starts the listeners, reloads, drains.
 //! Nothing here decides about HTTP.
 
+use crate::access::sessions::Sessions;
 use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
 use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
 use crate::engine::draft::Refused;
+use crate::engine::explain::Normaliser;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
+use crate::engine::ryw::Signer;
 use crate::engine::{self, Engine, Site};
 use crate::fleet::Fleet;
 use crate::front::listener::{self, ConnSettings, Listener};
@@ -40,6 +43,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How often certificate files are looked at.
 const TLS_WATCH: Duration = Duration::from_secs(2);
+
+/// For requests that are under way when the admin listener closes: longer than a purge call takes, shorter than a successor waits.
+const ADMIN_GRACE: Duration = Duration::from_secs(10);
 
 /// Why it could not start (exit status 1) or take a new configuration.
 #[derive(Debug, thiserror::Error)]
@@ -122,18 +128,8 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
     let metrics = metrics(&site);
     let memory = Memory::new(memory.capacity, policy(memory.policy));
     let (purges, fleet) = purges(shared.as_ref(), &server, &metrics, &clock)?;
-    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet.clone(), site);
-    background.spawn(engine.clone().sweep());
-    if let Some(fleet) = &fleet {
-        let engine = Arc::downgrade(&engine);
-        let heard = move |purge: &Arc<Purge>| {
-            if let Some(engine) = engine.upgrade() {
-                engine.heard(purge);
-            }
-        };
-        background.spawn(fleet.clone().run(Box::new(heard)));
-    }
-    background.spawn(engine.clone().sweep_near());
+    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet, site);
+    run_engine(&engine, &mut background);
     let service = Arc::new(Service {
         engine: engine.clone(),
         settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
@@ -162,6 +158,7 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
     }
     let address = admin.address;
     let (reload, reloads) = mpsc::channel(admin::reload::QUEUE);
+    let listens = service.clone();
     let admin = Arc::new(Admin {
         engine,
         gate: ArcSwap::from_pointee(gate(&admin)),
@@ -170,6 +167,9 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
         connections: Box::new(tracker.clone()),
         config: ArcSwap::from_pointee(shown),
         reload,
+        normaliser: Normaliser::new(move |question| listens.dry(question)),
+        streams: admin::stream::Places::default(),
+        sessions: Sessions::default(),
     });
     let (stop_admin, stopped) = watch::channel(false);
     let admin_socket = admin_socket(address, &mut sockets)?;
@@ -288,11 +288,15 @@ impl Running {
         self.sockets.copies()
     }
 
-    /// Stops accepting on the admin listener, and waits until the requests that are under way there are done. A purge must not be
-    /// taken by a process that hands over: it would hold in that one alone (rulings 24).
+    /// Stops accepting on the admin listener, and waits until the requests that are under way there are done, but not for one whose
+    /// client doesn't read its answer: nobody hears signals meanwhile, and a successor waits. A purge must not be taken by a
+    /// process that hands over: it would hold in that one alone (rulings 24).
     pub async fn close_admin(&mut self) {
         self.stop_admin.send_replace(true);
-        while self.admin_task.join_next().await.is_some() {}
+        let done = async { while self.admin_task.join_next().await.is_some() {} };
+        if tokio::time::timeout(ADMIN_GRACE, done).await.is_err() {
+            self.admin_task.shutdown().await; // its connections end with it
+        }
     }
 
     /// The process that was to take over has failed: accepts on the admin listener again, if there is one.
@@ -326,6 +330,21 @@ impl Connections for ConnTracker {
 }
 
 type Origins = [(Arc<str>, wanted::Origin)];
+
+/// What the engine does while nobody asks it for anything.
+fn run_engine(engine: &Arc<Engine>, background: &mut JoinSet<()>) {
+    background.spawn(engine.clone().sweep());
+    background.spawn(engine.clone().sweep_near());
+    if let Some(fleet) = &engine.fleet {
+        let engine = Arc::downgrade(engine);
+        let heard = move |purge: &Arc<Purge>| {
+            if let Some(engine) = engine.upgrade() {
+                engine.heard(purge);
+            }
+        };
+        background.spawn(fleet.clone().run(Box::new(heard)));
+    }
+}
 
 /// The purge log, and the fleet whose log it follows.
 fn purges(
@@ -511,6 +530,7 @@ fn site(server: &server::Server, origins: Built, max_object: u64, rules: RuleSet
         server_name,
         max_object,
         generation,
+        signer: server.secret.as_ref().map(|secret| Signer::new(secret.expose())),
     }
 }
 

@@ -1,7 +1,10 @@
 //! The admin listener: liveness, readiness, status, metrics, purging, listings, the configuration.
 //! Never the public listener, never on anything's hot path.
 
+mod dashboard;
 mod dialects;
+mod explain;
+mod figures;
 mod listing;
 mod openapi;
 mod purge;
@@ -9,10 +12,14 @@ pub mod purge_request;
 mod query;
 pub mod reload;
 pub mod serve;
+mod session;
 pub mod status;
+pub mod stream;
 
+use crate::access::sessions::Sessions;
 use crate::access::{self, Denied, Gate, Scope};
 use crate::engine::Engine;
+use crate::engine::explain::Normaliser;
 use crate::engine::purge_call::Called;
 use crate::observe::metrics;
 use axum::Router;
@@ -38,6 +45,11 @@ pub struct Admin {
     /// The configuration in force, as YAML, secrets blanked.
     pub config: arc_swap::ArcSwap<String>,
     pub reload: reload::Ask,
+    /// What the public listeners do with a request before anything is decided, for `explain`.
+    pub normaliser: Normaliser,
+    pub streams: stream::Places,
+    /// Of browsers that have logged in to the dashboard.
+    pub sessions: Sessions,
 }
 
 /// Counts open client connections. Implemented by the listeners' tracker and by tests.
@@ -57,17 +69,21 @@ pub fn router(admin: Arc<Admin>) -> Router {
     };
     let reading = Router::new()
         .route("/status", get(status_json))
+        .route("/status/stream", get(stream::stream))
         .route("/metrics", get(metrics_text))
         .route("/purges", get(purge::purges))
         .route("/entries", get(listing::entries))
         .route("/tags", get(listing::tags_page))
         .route("/config", get(reload::config))
-        .route("/openapi.json", get(openapi::document));
+        .route("/openapi.json", get(openapi::document))
+        .route("/explain", post(explain::explain));
     let purging = Router::new().route("/purge", post(purge::purge));
     let administering = Router::new().route("/reload", post(reload::reload));
     let wrong_method = || async { problem(StatusCode::METHOD_NOT_ALLOWED, "not with this method") };
     // Probes come by any name and without a token, and learn nothing that matters.
     let probes = Router::new()
+        .merge(dashboard::routes())
+        .merge(session::routes())
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .method_not_allowed_fallback(wrong_method);
@@ -80,6 +96,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page on the admin listener") })
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(admin.clone(), same_site))
+        .layer(middleware::from_fn_with_state(admin.clone(), session::cookie_is_the_token))
         .layer(middleware::from_fn(dialects::fastly_key_is_the_token))
         .merge(probes)
         .with_state(admin)

@@ -145,4 +145,73 @@ mod tests {
             assert!(document.pointer(pointer).is_some(), "{pointer}");
         }
     }
+
+    /// The members of everything that is told are those that are described, all the way down.
+    #[test]
+    fn what_is_described_of_an_explanation_is_what_is_told() {
+        use crate::engine::explain::trace::*;
+        let value = || ValueShown { name: String::new(), value: None };
+        let told = json!(Explained {
+            rules: vec![RuleShown {
+                name: String::new(),
+                decided_by: "request",
+                matches: None,
+                sets: vec![FieldShown { field: String::new(), value: String::new(), overridden_by: None }],
+            }],
+            key: Some(KeyShown {
+                scheme: String::new(),
+                host: String::new(),
+                path: String::new(),
+                query: None,
+                query_removed: Vec::new(),
+                origin: String::new(),
+                rules: Vec::new(),
+                headers: vec![value()],
+                cookies: Vec::new(),
+                body: false,
+            }),
+            variants: vec![VariantShown {
+                vary: vec![value()],
+                selected: false,
+                status: 200,
+                age_s: 0,
+                ttl_s: 0,
+                body_bytes: 0,
+                purged: None,
+            }],
+            entry: Some(EntryShown::default()),
+            purges: vec![PurgeShown::default()],
+            remembered: Remembered { mark: None, not_stored: Some(NotStoredShown::default()) },
+            origin: Some(OriginShown { name: String::new(), servers: 0, usable: 0 }),
+            steps: vec![Step { step: "", says: String::new(), details: Vec::new(), source: None }],
+            ..Explained::default()
+        });
+        let document = parsed();
+        same_members(&document, &document["components"]["schemas"]["Explained"], &told, "explained");
+        let actions = &document["components"]["schemas"]["Explained"]["properties"]["decision"]["properties"]
+            ["action"]["enum"];
+        assert_eq!(*actions, json!(Action::ALL.map(Action::as_str)));
+    }
+
+    fn same_members(document: &Value, schema: &Value, told: &Value, at: &str) {
+        let schema = schema.get("oneOf").map_or(schema, |either| &either[0]);
+        let schema = match schema["$ref"].as_str() {
+            Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+            None => schema,
+        };
+        match told {
+            Value::Object(members) => {
+                let described: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().collect();
+                assert_eq!(described, members.keys().collect(), "{at}");
+                assert_eq!(schema["required"].as_array().unwrap().len(), members.len(), "{at}");
+                for (name, member) in members {
+                    same_members(document, &schema["properties"][name], member, &format!("{at}.{name}"));
+                }
+            }
+            Value::Array(items) => {
+                items.iter().for_each(|item| same_members(document, &schema["items"], item, at));
+            }
+            _ => {}
+        }
+    }
 }

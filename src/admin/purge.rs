@@ -127,7 +127,7 @@ pub async fn purges(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
     json_response(StatusCode::OK, &json!({ "purges": purges }))
 }
 
-fn listed(of: &Receipt) -> Value {
+pub(super) fn listed(of: &Receipt) -> Value {
     let mut listed = Map::new();
     listed.insert("id".into(), of.at.to_string().into());
     listed.insert("summary".into(), of.summary.as_str().into());

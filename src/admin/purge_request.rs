@@ -113,7 +113,7 @@ fn clip(name: &str) -> String {
 }
 
 /// The members of an object as they stand, repeated ones too, which a map would hide.
-struct Members(Vec<(String, Value)>);
+pub(super) struct Members(pub Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

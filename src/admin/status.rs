@@ -1,6 +1,6 @@
 //! `/status`: one snapshot of everything, for people, the dashboard and `larder top`.
 
-use super::Admin;
+use super::{Admin, figures, purge};
 use crate::engine::Engine;
 use crate::engine::outcome::Kind;
 use crate::fleet::Fleet;
@@ -8,6 +8,9 @@ use crate::observe::metrics::Levels;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Recent purges in a snapshot.
+const PURGES: usize = 10;
 
 /// What metrics and status read off the running parts.
 pub fn levels(admin: &Admin) -> Levels {
@@ -26,47 +29,57 @@ pub fn levels(admin: &Admin) -> Levels {
     }
 }
 
+/// Counters in it only rise while a process lives: two snapshots and their `at_s` give rates.
 pub fn snapshot(admin: &Admin) -> Value {
-    let levels = levels(admin);
-    let site = admin.engine.site();
-    let mut rules: Vec<Arc<str>> = site.rules.rules().map(|r| r.name.clone()).collect();
-    rules.push(Arc::from("none"));
-    let mut requests = Map::new();
-    let (mut total, mut from_store) = (0u64, 0u64);
-    for kind in Kind::ALL {
-        let count = admin.engine.metrics.requests_with(kind.as_str(), &rules);
-        total += count;
-        if matches!(kind, Kind::Hit | Kind::Stale) {
-            from_store += count;
-        }
-        requests.insert(kind.as_str().into(), count.into());
-    }
-    let origins: Map<String, Value> = site
-        .origins
-        .iter()
-        .map(|(name, origin)| (name.to_string(), origin_json(&origin.snapshot())))
-        .collect();
-    let now = admin.engine.clock.now();
+    let engine = &admin.engine;
+    let (levels, samples, now) = (levels(admin), engine.metrics.samples(), engine.clock.now());
+    let site = engine.site();
+    let requests = figures::requests(&samples);
+    let sum =
+        |of: &dyn Fn(Kind) -> bool| requests.iter().filter(|(k, _)| of(*k)).map(|(_, n)| n).sum::<u64>();
+    let (total, from_store) = (sum(&|_| true), sum(&|kind| matches!(kind, Kind::Hit | Kind::Stale)));
+    let bytes = samples.counts("bytes", "direction");
+    let bytes = |direction: &str| bytes.get(direction).copied().unwrap_or_default();
+    let origin = |name: &Arc<str>, origin: &Arc<crate::origin::Origin>| {
+        (name.to_string(), figures::origin(name, origin.is_up(), &origin.snapshot(), &samples))
+    };
+    let origins: Map<String, Value> = site.origins.iter().map(|(name, o)| origin(name, o)).collect();
+    let since = now.mono.since(admin.started.mono);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "name": site.server_name,
-        "uptime_s": now.mono.since(admin.started.mono).as_secs(),
+        "uptime_s": since.as_secs(),
+        "at_s": since.as_secs_f64(),
         "draining": admin.draining.load(Ordering::Acquire),
-        "requests": requests,
+        "requests": requests.iter().map(|(k, n)| (k.as_str().to_owned(), Value::from(*n))).collect::<Map<_, _>>(),
         "requests_total": total,
         "hit_ratio": ratio(from_store, total),
+        "bytes": { "client": bytes("client"), "origin": bytes("origin") },
+        // Of the bytes that clients got, those that no origin sent.
+        "byte_hit_ratio": ratio(bytes("client").saturating_sub(bytes("origin")), bytes("client")),
+        "latency": figures::latency(&samples),
+        "not_stored": figures::not_stored(&samples),
+        "stale_served": figures::by_count(samples.counts("stale_served", "why"), "why"),
+        "refused": figures::by_count(samples.counts("refused", "reason"), "reason"),
         "connections": levels.connections,
         "inflight": levels.inflight,
-        "memory": {
-            "bytes": levels.memory_bytes,
-            "capacity": admin.engine.memory.capacity(),
-            "entries": levels.memory_entries,
-            "evicted_size": levels.evicted_size,
-            "evicted_expired": levels.evicted_expired,
-            "filling_bytes": admin.engine.fill_budget.used(),
-        },
+        "memory": memory(engine, &levels),
         "origins": origins,
-        "shared": admin.engine.fleet.as_deref().map(|fleet| shared_json(fleet, &admin.engine)),
+        "hottest": figures::hottest(engine, now),
+        "purges": engine.purges.recent(PURGES).iter().map(purge::listed).collect::<Vec<_>>(),
+        "shared": engine.fleet.as_deref().map(|fleet| shared_json(fleet, engine)),
+    })
+}
+
+fn memory(engine: &Engine, levels: &Levels) -> Value {
+    json!({
+        "bytes": levels.memory_bytes,
+        "capacity": engine.memory.capacity(),
+        "entries": levels.memory_entries,
+        "evicted_size": levels.evicted_size,
+        "evicted_expired": levels.evicted_expired,
+        "variants_dropped": levels.variants_dropped,
+        "filling_bytes": engine.fill_budget.used(),
     })
 }
 
@@ -123,20 +136,4 @@ fn shared_json(fleet: &Fleet, engine: &Engine) -> Value {
 #[allow(clippy::cast_precision_loss)] // a ratio for people
 fn ratio(part: u64, whole: u64) -> Value {
     if whole == 0 { Value::Null } else { json!(part as f64 / whole as f64) }
-}
-
-fn origin_json(origin: &crate::origin::Snapshot) -> Value {
-    let servers: Vec<Value> = origin
-        .servers
-        .iter()
-        .map(|s| {
-            json!({
-                "url": *s.url,
-                "healthy": s.healthy,
-                "breaker": s.breaker.as_str(),
-                "in_flight": s.in_flight,
-            })
-        })
-        .collect();
-    json!({ "servers": servers })
 }

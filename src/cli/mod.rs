@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod demo_origin;
 mod descriptors;
+mod explain;
 mod handover;
 mod purge;
 mod schema;
@@ -35,6 +36,8 @@ enum Command {
     Check(check::Args),
     /// Purge by tag, URL, prefix or host, and print the receipt
     Purge(purge::Args),
+    /// Say what would be done with a request, and why, step by step
+    Explain(explain::Args),
     /// Fetch many URLs through the proxy, so that visitors find them stored
     Warm(warm::Args),
     /// Print the JSON Schema of the configuration, for editors
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
         Command::Purge(args) => purge::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Warm(args) => warm::run(&args),
         Command::Schema => schema::run(),
         Command::DemoOrigin(args) => demo_origin::run(&args),

@@ -4,7 +4,7 @@ use super::Root;
 use super::check::{place, rules_of};
 use super::report::{Class, Findings, Place};
 use super::tree::Node;
-use crate::engine::policy::{AfterWrite, QueryKey};
+use crate::engine::policy::QueryKey;
 use crate::engine::rules::Rule;
 use crate::engine::rules::patch::Setting;
 use crate::engine::rules::template::Template;
@@ -16,6 +16,7 @@ const ADDING: [&str; 3] = ["tags", "request_headers", "response_headers"];
 
 pub fn lint(root: &Root, tree: &Node, findings: &mut Findings) {
     server(root, tree, findings);
+    secret(root, tree, findings);
     not_yet(root, tree, findings);
     for (rule, node) in rules_of(root, tree) {
         never_matches(root, rule, node, findings);
@@ -54,32 +55,33 @@ fn server(root: &Root, tree: &Node, findings: &mut Findings) {
     }
 }
 
+/// What `server.secret` is for: it signs the cookie of `read_your_writes`, and in a fleet keys the names of shared values.
+fn secret(root: &Root, tree: &Node, findings: &mut Findings) {
+    let mut rules = rules_of(root, tree);
+    let signing = rules.find(|(rule, _)| matches!(rule.patch.read_your_writes, Setting::To(Some(_))));
+    match (signing, &root.server.secret) {
+        (Some((_, node)), None) => {
+            let at = node.key_place("read_your_writes").unwrap_or(Place::FILE);
+            let message = "without `server.secret` each process signs by a key of its own";
+            findings.warning(Class::NoSecret, at, message).help(
+                "after a restart, or on another node, who has just written reads from the cache: set `server.secret`",
+            );
+        }
+        (None, Some(_)) if root.shared.is_none() => {
+            let message = "nothing uses `server.secret`: it signs the cookie of `read_your_writes`";
+            findings.warning(Class::Unused, place(tree, &["server", "secret"]), message);
+        }
+        _ => {}
+    }
+}
+
 fn not_yet(root: &Root, tree: &Node, findings: &mut Findings) {
     let mut say = |what: &str, at: Option<Place>| {
         let message = format!("`{what}` is not in this version yet: it is checked, and does nothing");
         findings.warning(Class::NotYet, at.unwrap_or(Place::FILE), message);
     };
-    // Signs the cookie of `read_your_writes`; in a fleet it also keys the names of shared values.
-    if root.server.secret.is_some() && root.shared.is_none() {
-        say("server.secret", Some(place(tree, &["server", "secret"])));
-    }
     if root.tracing.is_some() {
         say("tracing", tree.key_place("tracing"));
-    }
-    for (rule, node) in rules_of(root, tree) {
-        let patch = &rule.patch;
-        if matches!(patch.compress, Setting::To(Some(_))) {
-            say("compress", node.key_place("compress"));
-        }
-        if matches!(patch.rate, Setting::To(Some(_))) {
-            say("rate", node.key_place("rate"));
-        }
-        if matches!(patch.read_your_writes, Setting::To(Some(_))) {
-            say("read_your_writes", node.key_place("read_your_writes"));
-        }
-        if matches!(patch.after_write, Setting::To(AfterWrite::Refresh)) {
-            say("after_write: refresh", node.key_place("after_write"));
-        }
     }
 }
 

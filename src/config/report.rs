@@ -65,6 +65,7 @@ pub enum Class {
     NotKeyed,
     CacheDeception,
     SharedCookie,
+    NoSecret,
     Unused,
     NotYet,
 }
@@ -95,6 +96,7 @@ impl Class {
             Self::NotKeyed => "not-keyed",
             Self::CacheDeception => "cache-deception",
             Self::SharedCookie => "shared-cookie",
+            Self::NoSecret => "no-secret",
             Self::Unused => "unused",
             Self::NotYet => "not-yet",
         }

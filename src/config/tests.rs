@@ -96,6 +96,7 @@ fn every_class_of_finding_has_a_golden_file_and_errors_have_a_remedy() {
         UndefinedCapture,
         NotKeyed,
         CacheDeception,
+        NoSecret,
         Unused,
         NotYet,
     ] {

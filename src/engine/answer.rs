@@ -14,25 +14,24 @@ use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::pass;
 use crate::engine::plan::{self, Found, Lookup, PassWhy, Plan, Seen, ValidateWhy, Wishes};
 use crate::engine::policy::{Policy, Respond};
-use crate::engine::request::{
-    Asked, Incoming, Raw, body_digest, is_keyed_by_body, keyed_body, path_and_query,
-};
+use crate::engine::rate;
+use crate::engine::request::{Asked, Incoming, Raw, body_digest, keyed_body, path_and_query};
 use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::serve::status_failure;
 use crate::engine::site::{self, Engine, Site};
 use crate::engine::waiting::Waited;
+use crate::engine::way::{Entrance, Way};
 use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Member};
-use crate::semantics::{preconditions, vary};
+use crate::semantics::{coding, vary};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use http_body::Body;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -45,6 +44,8 @@ pub enum Failure {
     Origin(OriginError),
     /// The client's body could not be read to its end.
     RequestBody,
+    /// More requests than a rule's `rate` allows; the next is admitted after that time.
+    TooManyRequests(Duration),
     Internal,
 }
 
@@ -76,14 +77,23 @@ pub(super) struct Ask {
     pub forced: bool,
     pub raw: Option<Raw>,
     pub sharing: Option<Sharing>,
+    /// Only to be explained: nothing is set going.
+    pub dry: bool,
 }
 
 impl Engine {
     /// Answers one request.
     pub async fn handle(self: &Arc<Self>, mut incoming: Incoming) -> Answered {
         let site = self.site_owned();
+        let wrote_lately = self.wrote_lately(&site, &mut incoming);
         let resolved = site.rules.resolve(&incoming.facts());
         let policy = resolved.policy.clone();
+        if let Some(limit) = &policy.rate
+            && let Err(wait) = self.rates.admit(&policy.rated_by, limit, incoming.client, self.now().mono)
+        {
+            let outcome = Outcome::new(Kind::Error, rate::REASON, &policy.rule);
+            return (Err(Failure::TooManyRequests(wait)), outcome);
+        }
         if let Some(respond) = &policy.respond {
             let response = responded(respond, &resolved, &incoming.facts());
             return (Ok(response), Outcome::new(Kind::Pass, "respond", &policy.rule));
@@ -92,28 +102,13 @@ impl Engine {
             Ok(keyed) => keyed,
             Err(failure) => return (Err(failure), Outcome::new(Kind::Error, "request-body", &policy.rule)),
         };
-        let read_by_rule = is_keyed_by_body(&incoming.method, &policy);
-        let admitted = plan::admit(&plan::Facts {
-            method: &incoming.method,
-            has_body: !incoming.body.is_end_stream(),
-            keyed_body: keyed.is_some(),
-            keyed_body_too_large: read_by_rule && keyed.is_none(),
-            bypass: policy.bypass,
-            ambiguous_path: resolved.disagree,
-            connection_named_end_to_end: incoming.connection_named_end_to_end,
-            upgrade: incoming.upgrade.is_some(),
-            only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
-            unsynced: self.bypasses(self.clock.now()),
-        });
-        let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
-        let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
-        let (why, base) = match (admitted, base) {
-            (Ok(()), Ok(base)) => {
+        let Entrance { why, query, base } = self.enter(&incoming, &resolved, keyed.is_some(), wrote_lately);
+        let (why, base) = match (why, base) {
+            (None, Some(base)) => {
                 let ask = Ask::new(self.clone(), site, resolved, incoming, query, base, keyed);
                 return ask.answer().await;
             }
-            (Err(why), base) => (why, base.ok()),
-            (Ok(()), Err(_)) => (PassWhy::Unselectable, None),
+            (why, base) => (why.unwrap_or(PassWhy::Unselectable), base),
         };
         if let Some(bytes) = keyed {
             incoming.body = crate::body::full_in(bytes); // gathered in vain: it goes with the request
@@ -123,7 +118,7 @@ impl Engine {
 }
 
 impl Ask {
-    fn new(
+    pub(super) fn new(
         engine: Arc<Engine>,
         site: Arc<Site>,
         resolved: Resolved,
@@ -174,6 +169,7 @@ impl Ask {
             forced: incoming.forced,
             raw: incoming.raw,
             sharing: None,
+            dry: false,
             body,
             engine,
             site,
@@ -212,13 +208,17 @@ impl Ask {
     }
 
     /// What the store has for this request, with the purge log's word on it.
-    fn look_up(&self, now: Now) -> Held {
+    pub(super) fn look_up(&self, now: Now) -> Held {
+        self.held(now, |entry| self.seen(entry, now))
+    }
+
+    pub(super) fn held(&self, now: Now, seen: impl Fn(&Entry) -> Seen) -> Held {
         let resource = self.engine.memory.get(&self.key);
         let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
         let other_variants = resource.is_some() && selected.is_none();
         let entry = selected.filter(|e| !is_useless(e, now.mono));
-        let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e, now));
-        let entry = entry.map(|e| (e.clone(), self.seen(e, now)));
+        let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e.meta.began, now));
+        let entry = entry.map(|e| (e.clone(), seen(e)));
         Held { resource, other_variants, entry, unsynced }
     }
 
@@ -236,7 +236,7 @@ impl Ask {
         Seen::from_verdict(self.engine.verdict(entry), || entry.meta.age(entry.check.stale_since(now.mono)))
     }
 
-    fn wishes(&self) -> Wishes {
+    pub(super) fn wishes(&self) -> Wishes {
         Wishes {
             honour_client: self.policy().client_revalidate_honour || self.forced,
             early_refresh: self.policy().early_refresh,
@@ -244,7 +244,7 @@ impl Ask {
     }
 
     /// Whether what is remembered of the key makes this request fetch for itself.
-    fn keeps_apart(&self, mark: Option<Mark>) -> bool {
+    pub(super) fn keeps_apart(&self, mark: Option<Mark>) -> bool {
         match mark {
             None => false,
             Some(Mark::NotShareable | Mark::TooLarge) => true,
@@ -274,6 +274,9 @@ impl Ask {
                 self.headers.append(name.clone(), value.clone());
             }
         }
+        if self.site.rules.compress() {
+            coding::restore(&mut self.headers);
+        }
     }
 
     pub(super) fn flight_key(&self, variant: Option<Box<[u8]>>) -> FlightKey {
@@ -291,20 +294,15 @@ impl Ask {
         for round in 0.. {
             let now = self.engine.clock.now();
             let held = self.look_up(now);
-            let going = match self.plan(&held, now) {
-                Plan::Serve { stale, refresh } => return self.serve(&held, stale, refresh, now),
-                Plan::Refuse => {
+            let going = match self.way(self.plan(&held, now, 1.0 - fastrand::f64()), mark) {
+                Way::Serve { stale, refresh } => return self.serve(&held, stale, refresh, now),
+                Way::Refuse => {
                     return (Err(Failure::OnlyIfCached), self.outcome(Kind::Error, "only-if-cached"));
                 }
-                Plan::Fetch(forward) => Going { forward, why: None },
-                Plan::Validate(why) => Going { forward: why.forward(), why: Some(why) },
+                Way::RangeOfLarge => return pass::range_of_large(&self).await,
+                Way::Head(going) => return self.head(held, going).await,
+                Way::Fetch(going) => going,
             };
-            if mark == Some(Mark::TooLarge) && self.wants_range() {
-                return pass::range_of_large(&self).await;
-            }
-            if self.asked.method == Method::HEAD && !self.forced {
-                return self.head(held, going).await;
-            }
             if alone || round >= ROUNDS {
                 // Who has waited in vain here does not wait for other nodes too.
                 if self.policy().coalesce.is_some() {
@@ -339,7 +337,8 @@ impl Ask {
         (Err(Failure::Internal), self.outcome(Kind::Error, "internal"))
     }
 
-    fn plan(&self, held: &Held, now: Now) -> Plan {
+    /// `luck` is a uniform random number in (0, 1], for early refresh.
+    pub(super) fn plan(&self, held: &Held, now: Now, luck: f64) -> Plan {
         let lookup = match &held.entry {
             Some((entry, seen)) => {
                 Lookup::Found(Found { unsynced: held.unsynced, ..found(entry, *seen, now) })
@@ -348,27 +347,32 @@ impl Ask {
             None => Lookup::Nothing,
         };
         let fetch_time = held.entry.as_ref().map_or(Duration::ZERO, |(e, _)| e.meta.fetch_time);
-        plan::decide(lookup, &self.directives, self.wishes(), fetch_time, 1.0 - fastrand::f64())
+        plan::decide(lookup, &self.directives, self.wishes(), fetch_time, luck)
     }
 
     pub(super) fn start(&self) -> Arc<Flight> {
-        Flight::begin(&self.engine.purges, self.base.selectors.clone())
+        let now = self.engine.clock.now().mono;
+        Flight::begin(&self.engine.purges, self.base.selectors.clone(), now)
     }
 
     /// A request that arrives after a purge must not be answered by a fetch from before it (rulings 10).
-    /// Neither may one that wants what the origin has now, of which an earlier fetch knows nothing.
+    /// Neither may one that wants what the origin has now, of which an earlier fetch knows nothing. And a node that may have
+    /// missed a purge uses a fetch no longer than what that will have stored (rulings 19).
     pub(super) fn may_join(&self, flight: &Flight) -> bool {
-        if self.forced {
+        let now = self.engine.clock.now();
+        if self.forced || self.engine.may_be_purged_unheard(flight.began, now) {
             return false;
         }
         let untouched = self.engine.untouched_since(flight.born, &self.base);
         match flight.stage() {
             Stage::Shared(shared) => untouched && self.engine.untouched_meta(&shared.meta),
             Stage::Confirmed(entry, _) | Stage::Promoted(entry) => {
-                untouched && self.engine.untouched_meta(&entry.meta)
+                untouched
+                    && self.engine.untouched_meta(&entry.meta)
+                    && !self.engine.may_be_purged_unheard(entry.meta.began, now)
             }
             Stage::Pending => untouched,
-            Stage::NotShareable(_) | Stage::Failed(_) => false,
+            Stage::NotShareable(_) | Stage::Failed(_) | Stage::LeftToOthers => false,
         }
     }
 
@@ -451,6 +455,7 @@ impl Ask {
         let response = deliver::from_shared(&client, shared, true, received_age, member, now);
         let mut outcome = Outcome::new(Kind::Miss, "", &policy.rule).with_member(member);
         outcome.origin_time = Some(shared.origin_time);
+        outcome.selectors = Some(shared.meta.selectors.clone());
         match response {
             Some(response) => (Ok(response), outcome),
             None => (Err(Failure::Internal), self.outcome(Kind::Error, "internal")),
@@ -474,6 +479,14 @@ impl Ask {
         (Ok(pass::relay(&client, response, &self.engine.metrics, &member, now)), outcome)
     }
 
+    /// What a fetch with this method may ask the origin to confirm.
+    pub(super) fn candidate(&self, held: &Held, method: &Method) -> Option<Arc<Entry>> {
+        // RFC 9110 §13.1.2: an If-None-Match that fails is a 304 for GET and HEAD, and a 412 for POST. QUERY is as
+        // safe as GET.
+        let validates = !self.forced && *method != Method::POST;
+        if validates { held.candidate(&self.engine) } else { None }
+    }
+
     pub(super) fn fetch(
         &self,
         held: &Held,
@@ -483,9 +496,6 @@ impl Ask {
     ) -> Fetch {
         // A HEAD leads only where it is forced, and what it starts else is the refresh of what a GET brought.
         let method = if self.body.is_some() { self.asked.method.clone() } else { Method::GET };
-        // RFC 9110 §13.1.2: an If-None-Match that fails is a 304 for GET and HEAD, and a 412 for POST. QUERY is as
-        // safe as GET.
-        let validates = !self.forced && method != Method::POST;
         Fetch {
             engine: self.engine.clone(),
             site: self.site.clone(),
@@ -494,13 +504,13 @@ impl Ask {
             flight,
             registered,
             asked: self.asked.clone(),
-            method,
             headers: self.headers.clone(),
             body: self.body.clone(),
             path_and_query: self.path_and_query.clone(),
             target: self.target.clone(),
             base: self.base.clone(),
-            candidate: if validates { held.candidate(&self.engine) } else { None },
+            candidate: self.candidate(held, &method),
+            method,
             replaces: held.entry.as_ref().map(|(entry, _)| entry.clone()),
             interim: self.interim.clone(),
             wants_range: self.wants_range(),

@@ -2,11 +2,13 @@
 //! the edits that rules make. Carries out; the decisions are the plan's and the semantics'.
 
 use crate::body::{Chunks, OutBody};
+use crate::engine::compress::{self, plain_fields};
 use crate::engine::flight::Shared;
 use crate::engine::policy::Policy;
 use crate::semantics::cache_status::Member;
-use crate::semantics::{preconditions, range};
+use crate::semantics::{coding, preconditions, range};
 use crate::store::Entry;
+use crate::store::entry::Meta;
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, VIA};
@@ -30,16 +32,16 @@ pub struct Client<'a> {
     pub server_name: &'a str,
     /// `1.1 NAME`
     pub via: &'a HeaderValue,
+    /// Some rule compresses: what this client holds may be a coded form.
+    pub may_hold_forms: bool,
 }
 
 /// Answers from a stored entry.
 pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now) -> Response<OutBody> {
     let meta = &entry.meta;
     let age = meta.age(now.mono);
-    let verdict =
-        preconditions::evaluate(client.method, client.headers, meta.status, &meta.headers, meta.received);
-    if verdict == preconditions::Verdict::NotModified {
-        let headers = preconditions::not_modified_headers(&meta.headers);
+    let mut headers = plain_fields(client.policy, meta, Some(entry.length));
+    if let Some(headers) = not_modified(client, meta, &headers, Some(entry.length)) {
         return finish_stored(
             client,
             meta.status,
@@ -50,8 +52,7 @@ pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now)
             member,
         );
     }
-    let selected = range::select(client.method, client.headers, meta.status, &meta.headers, entry.length);
-    let mut headers = meta.headers.clone();
+    let selected = select_range(client, meta, entry.length, entry.forms.coding().is_some());
     let (status, body) = match selected {
         range::Selected::Whole => (meta.status, whole(entry, &mut headers)),
         range::Selected::One(part) => {
@@ -61,12 +62,39 @@ pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now)
         }
         range::Selected::Many(parts) => (StatusCode::PARTIAL_CONTENT, multipart(entry, &parts, &mut headers)),
         range::Selected::Unsatisfiable => {
-            headers = unsatisfiable(&meta.headers, entry.length);
+            headers = unsatisfiable(&headers, entry.length);
             (StatusCode::RANGE_NOT_SATISFIABLE, OutBody::Empty)
         }
     };
     let body = if *client.method == Method::HEAD { OutBody::Empty } else { body };
     finish_stored(client, meta.status, status, headers, body, Some(age), member)
+}
+
+/// The fields of a 304, if the client's own copy is as good as this response (RFC 9110 §13.2.2): the plain form, or that coded form
+/// which it holds. `headers`: those of a 200.
+fn not_modified(
+    client: &Client<'_>,
+    meta: &Meta,
+    headers: &HeaderMap,
+    length: Option<u64>,
+) -> Option<HeaderMap> {
+    let offered = compress::offers(client.policy, meta, length).unwrap_or_default();
+    if let Some(coding) = coding::held(client.method, client.headers, &meta.headers, offered) {
+        return Some(preconditions::not_modified_headers(&coding::encoded(headers, coding, None)));
+    }
+    let verdict =
+        preconditions::evaluate(client.method, client.headers, meta.status, &meta.headers, meta.received);
+    (verdict == preconditions::Verdict::NotModified).then(|| preconditions::not_modified_headers(headers))
+}
+
+/// `coded`: this is a coded form.
+fn select_range(client: &Client<'_>, meta: &Meta, length: u64, coded: bool) -> range::Selected {
+    let has_forms = coded || compress::offers(client.policy, meta, Some(length)).is_some();
+    let algorithms = client.policy.compress.as_ref().map(|compress| &compress.algorithms[..]);
+    if has_forms && algorithms.is_some_and(|all| coding::is_range_unclear(client.headers, all)) {
+        return range::Selected::Whole;
+    }
+    range::select(client.method, client.headers, meta.status, &meta.headers, length)
 }
 
 /// The stored body, with its trailers where it has any.
@@ -121,7 +149,8 @@ pub fn from_shared(
     now: Now,
 ) -> Option<Response<OutBody>> {
     let meta = &shared.meta;
-    let mut headers = meta.headers.clone();
+    let length = shared.body.expected();
+    let mut headers = plain_fields(client.policy, meta, length);
     let mut age = Some(meta.age(now.mono));
     if leader {
         headers.extend(shared.leader_only.clone());
@@ -130,10 +159,7 @@ pub fn from_shared(
             headers.insert(AGE, received);
         }
     }
-    let verdict =
-        preconditions::evaluate(client.method, client.headers, meta.status, &meta.headers, meta.received);
-    if verdict == preconditions::Verdict::NotModified {
-        let headers = preconditions::not_modified_headers(&headers);
+    if let Some(headers) = not_modified(client, meta, &headers, length) {
         return Some(finish_stored(
             client,
             meta.status,
@@ -144,10 +170,7 @@ pub fn from_shared(
             member,
         ));
     }
-    let length = shared.body.expected();
-    let selected = length.map_or(range::Selected::Whole, |length| {
-        range::select(client.method, client.headers, meta.status, &meta.headers, length)
-    });
+    let selected = length.map_or(range::Selected::Whole, |length| select_range(client, meta, length, false));
     let (status, body) = match (selected, length) {
         (range::Selected::One(part), Some(length)) => {
             set_length(&mut headers, part.end - part.start);
@@ -155,7 +178,7 @@ pub fn from_shared(
             (StatusCode::PARTIAL_CONTENT, OutBody::stream(shared.body.read(part)?))
         }
         (range::Selected::Unsatisfiable, Some(length)) => {
-            headers = unsatisfiable(&meta.headers, length);
+            headers = unsatisfiable(&headers, length);
             (StatusCode::RANGE_NOT_SATISFIABLE, OutBody::Empty)
         }
         // Several ranges of a body that is not all here yet: the whole, as RFC 9110 §14.2 allows.

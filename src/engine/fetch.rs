@@ -14,7 +14,7 @@ use crate::engine::policy::Policy;
 use crate::engine::rules::Resolved;
 use crate::engine::serve::status_failure;
 use crate::engine::sink::Sink;
-use crate::engine::{Engine, Site, deliver, request};
+use crate::engine::{Engine, Site, compress, deliver, request};
 use crate::fleet::tier::Lease;
 use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
@@ -197,14 +197,7 @@ impl Fetch {
             Err(why) => (self.unkept(&old, &fields, now), Some(why)),
         };
         let keep = refused.is_none();
-        let entry = Arc::new(self.engine.seal(
-            &self.site,
-            &policy,
-            meta,
-            old.body.clone(),
-            old.length,
-            old.trailers.clone(),
-        ));
+        let entry = Arc::new(self.engine.seal_again(&self.site, &policy, meta, &old));
         let replace = || self.engine.memory.replace(&self.key, &old, entry.clone());
         let stored = keep && replace() == Written::Stored;
         if stored {
@@ -303,7 +296,7 @@ impl Fetch {
 
     fn not_stored(&mut self, answer: Answer, why: Refused, now: Now) {
         let status = answer.response.status();
-        self.engine.note_not_stored(why);
+        self.engine.note_key_not_stored(&self.key, why, status);
         let passing = is_passing(status);
         if !passing {
             self.give_up_lease(why);
@@ -368,10 +361,12 @@ impl Fetch {
             engine: self.engine.clone(),
             site: self.site.clone(),
             key: self.key.clone(),
+            forms: compress::wanted(&policy, &self.asked.headers, self.replaces.as_deref()),
             policy,
             meta: meta.clone(),
             replaces: self.replaces.take(),
-            lease: self.lease.take(),
+            // What will not be shared is not waited for by other nodes.
+            lease: self.lease.take().filter(|_| self.engine.can_share(expected.unwrap_or(0))),
             body: body.clone(),
             started: now,
             received: 0,

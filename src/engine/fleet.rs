@@ -46,9 +46,10 @@ impl Engine {
     }
 
     /// Whether the origin must be asked first, because a purge may have been missed (rulings 19).
-    pub(super) fn may_be_purged_unheard(&self, entry: &Entry, now: Now) -> bool {
+    /// `began`: when the request left that brought an entry, or that is under way.
+    pub(super) fn may_be_purged_unheard(&self, began: Mono, now: Now) -> bool {
         let period = self.fleet.as_ref().map_or(Duration::ZERO, |fleet| fleet.settings.max_unsynced);
-        !self.is_synced(now.mono) && !usable_unsynced(entry.meta.began, now.mono, period)
+        !self.is_synced(now.mono) && !usable_unsynced(began, now.mono, period)
     }
 
     /// Applies a purge on this node at once; in a fleet it is on its way to the others with that.
@@ -81,6 +82,11 @@ impl Engine {
         if let Some(fleet) = &self.fleet {
             fleet.tier.put(key, entry.clone(), lease);
         }
+    }
+
+    /// Whether the shared tier takes a body of this length at all.
+    pub(super) fn can_share(&self, length: u64) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| fleet.tier.takes(length))
     }
 
     /// Another node's purge holds here now: what it selects can be freed.
@@ -126,7 +132,10 @@ impl Fetch {
                 FromFleet::Fetch(None)
             }
             // One node refreshes for all; ours stays as it is until then, and whoever asks next looks again.
-            Obtained::Without(Why::Busy) if self.leader.is_none() => FromFleet::Done,
+            Obtained::Without(Why::Busy) if self.leader.is_none() => {
+                self.flight.advance(Stage::LeftToOthers);
+                FromFleet::Done
+            }
             Obtained::Without(_) => FromFleet::Fetch(None),
         }
     }
@@ -148,9 +157,11 @@ impl Fetch {
         };
         let wishes = Wishes { honour_client: sharing.honour_client, early_refresh: None };
         let plan = plan::decide(Lookup::Found(found), &sharing.directives, wishes, Duration::ZERO, 1.0);
+        // By age, not by what is left of the lifetime: what is purged may have had long to go, and what was found to be stale
+        // before its time is in the store as it was. What a purge selects is older than what none does.
         let newer = self.replaces.as_ref().is_none_or(|held| {
-            left(stored.meta.freshness.lifetime, meta.age(now.mono))
-                > left(held.meta.freshness.lifetime, held.meta.age(now.mono)) + CLOCKS
+            self.engine.verdict(held) != Verdict::Clean
+                || meta.age(now.mono).saturating_add(CLOCKS) < held.meta.age(now.mono)
         });
         newer && plan == Plan::Serve { stale: None, refresh: false }
     }
@@ -185,7 +196,3 @@ impl Fetch {
 
 /// Clocks of nodes differ: a copy counts as newer than ours only beyond this.
 const CLOCKS: Duration = Duration::from_secs(1);
-
-fn left(lifetime: Duration, age: Duration) -> Duration {
-    lifetime.saturating_sub(age)
-}

@@ -11,6 +11,7 @@ use crate::purge::{Born, PurgeLog, Selectors};
 use crate::store::Entry;
 use crate::store::entry::{Meta, birth_order};
 use crate::store::key::Key;
+use crate::time::Mono;
 use http::{HeaderMap, StatusCode};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +39,8 @@ pub enum Stage {
     Confirmed(Arc<Entry>, Duration),
     /// The shared tier had it.
     Promoted(Arc<Entry>),
+    /// A background refresh that another node does for all: nothing was brought, and nothing has failed.
+    LeftToOthers,
     /// Only the leader may have it. The status tells waiters whether stale-if-error applies to them.
     NotShareable(StatusCode),
     Failed(OriginError),
@@ -50,6 +53,8 @@ pub struct Flight {
     /// arrives at the same version.
     pub version: u64,
     pub born: Born,
+    /// When it began.
+    pub began: Mono,
     /// Selectors known before the head: URL, host, prefixes.
     pub selectors: Arc<Selectors>,
     stage: watch::Sender<Stage>,
@@ -58,11 +63,12 @@ pub struct Flight {
 impl Flight {
     /// A flight that begins now: call it before the request leaves, so that a purge from here on wins over the
     /// answer (purge.md, P6).
-    pub fn begin(purges: &PurgeLog, selectors: Arc<Selectors>) -> Arc<Self> {
+    pub fn begin(purges: &PurgeLog, selectors: Arc<Selectors>, now: Mono) -> Arc<Self> {
         let version = purges.version();
         Arc::new(Self {
             version,
             born: purges.cursor(),
+            began: now,
             selectors,
             stage: watch::Sender::new(Stage::Pending),
         })
@@ -264,7 +270,7 @@ mod tests {
     fn flight() -> Arc<Flight> {
         let purges = PurgeLog::alone(Limits::default());
         let selectors = Selectors::of_url("http", "site.example", "/", None).unwrap();
-        Flight::begin(&purges, Arc::new(selectors))
+        Flight::begin(&purges, Arc::new(selectors), Mono(0))
     }
 
     fn key() -> FlightKey {

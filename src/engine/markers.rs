@@ -31,6 +31,20 @@ pub enum Mark {
     TooLarge,
 }
 
+impl Mark {
+    pub const ALL: [Self; 4] =
+        [Self::NotShareable, Self::NotShareableAuthorized, Self::NotShareableWithCookie, Self::TooLarge];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotShareable => "not-shareable",
+            Self::NotShareableAuthorized => "not-shareable-authorized",
+            Self::NotShareableWithCookie => "not-shareable-with-cookie",
+            Self::TooLarge => "too-large",
+        }
+    }
+}
+
 /// A bounded memory of [`Mark`]s.
 #[derive(Debug, Clone)]
 pub struct Markers(moka::sync::Cache<Key, (Mark, Mono), BuildKeyHasher>);

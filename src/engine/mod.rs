@@ -1,9 +1,12 @@
 //! One request from normal form to response: key, policy, plan, fetch, delivery. The decisions are in
 //! [`plan`] and in `semantics`; the rest carries them out.
 
+mod after_write;
 pub mod answer;
+pub mod compress;
 pub mod deliver;
 pub mod draft;
+pub mod explain;
 pub mod fast;
 pub mod fetch;
 pub mod fleet;
@@ -16,16 +19,20 @@ pub mod outcome;
 pub mod pass;
 pub mod plan;
 pub mod policy;
+pub mod popular;
 pub mod purge;
 pub mod purge_call;
+pub mod rate;
 mod refresh;
 pub mod request;
 pub mod rules;
+pub mod ryw;
 mod serve;
 mod sink;
 pub mod site;
 pub mod sweep;
 mod waiting;
+mod way;
 mod write;
 
 pub use answer::Failure;

@@ -1,5 +1,6 @@
 //! What became of a request: the same words in `Cache-Status`, the access log, the metric labels and `explain`.
 
+use crate::purge::Selectors;
 use crate::semantics::cache_status::Member;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,11 +54,22 @@ pub struct Outcome {
     pub ttl: Option<i64>,
     /// Time to the origin's first byte, when it was asked.
     pub origin_time: Option<Duration>,
+    /// The selectors of the response, where it has a description: which tags are asked for.
+    pub selectors: Option<Arc<Selectors>>,
 }
 
 impl Outcome {
     pub fn new(kind: Kind, reason: &'static str, rule: &Arc<str>) -> Self {
-        Self { kind, reason, rule: rule.clone(), tier: None, age: None, ttl: None, origin_time: None }
+        Self {
+            kind,
+            reason,
+            rule: rule.clone(),
+            tier: None,
+            age: None,
+            ttl: None,
+            origin_time: None,
+            selectors: None,
+        }
     }
 
     /// Takes over what the `Cache-Status` member says.

@@ -3,13 +3,14 @@
 //! (RFC 9111 §4.3.5) happens here too; what a write does to it is in `write`.
 
 use crate::body::{InBody, OutBody};
+use crate::engine::after_write;
 use crate::engine::answer::{Answered, Ask, Failure};
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{self, Asked, Base};
 use crate::engine::fetch::{content_type, origin_request};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::PassWhy;
-use crate::engine::policy::Policy;
+use crate::engine::policy::{AfterWrite, Policy};
 use crate::engine::request::{self, Incoming, is_keyed_by_body};
 use crate::engine::rules::Resolved;
 use crate::engine::site::{self, Engine, Site};
@@ -19,11 +20,11 @@ use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Born;
 use crate::semantics::cache_status::Member;
 use crate::semantics::freshness::Freshness;
-use crate::semantics::validate;
+use crate::semantics::{coding, invalidate, validate};
 use crate::store::entry::Meta;
 use crate::time::Now;
 use bytes::Bytes;
-use http::header::{CONNECTION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, UPGRADE};
+use http::header::{CONNECTION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -42,6 +43,9 @@ pub(super) async fn pass(
 ) -> Answered {
     let policy = resolved.policy.clone();
     let mut headers = incoming.headers.clone();
+    if site.rules.compress() {
+        coding::restore(&mut headers);
+    }
     policy.request_headers.apply(&mut headers, &resolved.captures, &incoming.facts());
     if let Some(protocol) = &incoming.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -84,10 +88,13 @@ pub(super) async fn pass(
     };
     let mut outcome = Outcome::new(Kind::Pass, why.as_str(), &policy.rule);
     outcome.origin_time = Some(answer.first_byte);
-    let response = match kept {
+    let mut response = match kept {
         Some(kept) => kept.relay(&client, answer.response, &member, now),
         None => relay(&client, answer.response, &engine.metrics, &member, now),
     };
+    // For this client only: what may have been kept for others was settled before.
+    let told = engine.has_written(site, &policy, &incoming, status).filter(|_| unsafe_);
+    response.headers_mut().extend(told.map(|cookie| (SET_COOKIE, cookie)));
     (Ok(response), outcome)
 }
 
@@ -133,7 +140,12 @@ impl Exchange {
             sent,
             now,
         };
-        let kept = write.take_effect(&headers, &answer, is_keyed_by_body(&incoming.method, &policy));
+        let is_read = is_keyed_by_body(&incoming.method, &policy);
+        let kept = write.take_effect(&headers, &answer, is_read);
+        let wrote = !is_read && invalidate::is_write(&incoming.method, answer.response.status());
+        if wrote && policy.after_write == AfterWrite::Refresh && kept.is_none() {
+            after_write::refresh(&engine, &site, &incoming);
+        }
         (incoming, Ok((answer, kept, now)))
     }
 }
@@ -163,6 +175,9 @@ pub(super) fn relay(
     {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, protocol);
+    }
+    if parts.status == StatusCode::NOT_MODIFIED && client.may_hold_forms {
+        coding::confirm_held(client.headers, &mut parts.headers);
     }
     let body = if body.is_end_stream() {
         OutBody::Empty
@@ -241,6 +256,9 @@ async fn send_on(ask: &Ask, own: &[HeaderName]) -> Result<Answer, OriginError> {
             headers.append(name.clone(), value.clone());
         }
     }
+    if ask.site.rules.compress() {
+        coding::restore(&mut headers);
+    }
     let request = origin_request(&ask.asked.method, &ask.path_and_query, headers, crate::body::empty_in())?;
     let options = SendOptions {
         key_hash: ask.key.hash_value(),
@@ -292,7 +310,7 @@ fn learn_from_head(ask: &Ask, answer: &Answer, born: Born, sent: Now, now: Now) 
         Err(why) if confirms && why.is_own_affair(&ask.headers) => return,
         _ => stale_from_now(&old.meta, now),
     };
-    let entry = ask.engine.seal(&ask.site, &policy, meta, old.body.clone(), old.length, old.trailers.clone());
+    let entry = ask.engine.seal_again(&ask.site, &policy, meta, &old);
     ask.engine.memory.replace(&ask.key, &old, Arc::new(entry));
 }
 

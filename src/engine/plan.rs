@@ -38,6 +38,8 @@ pub enum PassWhy {
     Unselectable,
     /// This node is not known to have heard of every purge, and `when_unsynced: bypass` is set.
     Unsynced,
+    /// A client that has just written (`read_your_writes`).
+    ReadYourWrites,
 }
 
 impl PassWhy {
@@ -55,6 +57,7 @@ impl PassWhy {
             Self::Head => "head",
             Self::Unselectable => "unselectable",
             Self::Unsynced => "unsynced",
+            Self::ReadYourWrites => "read-your-writes",
         }
     }
 
@@ -62,7 +65,7 @@ impl PassWhy {
         match self {
             Self::Method => Forward::Method,
             Self::Head => Forward::UriMiss,
-            Self::RangeOfLargeObject | Self::Precondition => Forward::Request,
+            Self::RangeOfLargeObject | Self::Precondition | Self::ReadYourWrites => Forward::Request,
             _ => Forward::Bypass,
         }
     }
@@ -84,21 +87,25 @@ pub struct Facts<'a> {
     pub only_origin_may_judge: bool,
     /// `when_unsynced: bypass`, and this node is.
     pub unsynced: bool,
+    /// The client wrote lately, and the rule has it read past the cache.
+    pub wrote_lately: bool,
 }
 
 /// May the store be asked at all? The first reason not to.
 pub fn admit(facts: &Facts<'_>) -> Result<(), PassWhy> {
     let read = matches!(*facts.method, Method::GET | Method::HEAD) || facts.keyed_body;
     let reasons = [
+        // Before the rule's own: the policy of such a path always says `bypass` too.
+        (facts.ambiguous_path, PassWhy::AmbiguousPath),
         (facts.bypass, PassWhy::Rule),
         (facts.unsynced, PassWhy::Unsynced),
         (facts.upgrade, PassWhy::Upgrade),
         (facts.keyed_body_too_large, PassWhy::BodyTooLarge),
         (!read, PassWhy::Method),
         (facts.has_body && !facts.keyed_body, PassWhy::Body),
-        (facts.ambiguous_path, PassWhy::AmbiguousPath),
         (facts.connection_named_end_to_end, PassWhy::ConnectionNamed),
         (facts.only_origin_may_judge, PassWhy::Precondition),
+        (facts.wrote_lately, PassWhy::ReadYourWrites),
     ];
     reasons.into_iter().find(|(holds, _)| *holds).map_or(Ok(()), |(_, why)| Err(why))
 }
@@ -307,6 +314,7 @@ mod tests {
             upgrade: false,
             only_origin_may_judge: false,
             unsynced: false,
+            wrote_lately: false,
         }
     }
 
@@ -342,6 +350,11 @@ mod tests {
         assert_eq!(admit(&Facts { keyed_body: true, has_body: true, ..facts(&Method::POST) }), Ok(()));
         assert_eq!(admit(&Facts { has_body: true, ..facts(&Method::GET) }), Err(PassWhy::Body));
         assert_eq!(admit(&Facts { bypass: true, upgrade: true, ..facts(&Method::GET) }), Err(PassWhy::Rule));
+        let disguised = Facts { ambiguous_path: true, bypass: true, ..facts(&Method::GET) };
+        assert_eq!(admit(&disguised), Err(PassWhy::AmbiguousPath));
+        let wrote = Facts { wrote_lately: true, ..facts(&Method::GET) };
+        assert_eq!(admit(&wrote), Err(PassWhy::ReadYourWrites));
+        assert_eq!(admit(&Facts { method: &Method::POST, ..wrote }), Err(PassWhy::Method));
         let named = Facts { connection_named_end_to_end: true, ..facts(&Method::GET) };
         assert_eq!(admit(&named), Err(PassWhy::ConnectionNamed));
     }

@@ -58,6 +58,8 @@ pub struct Policy {
     pub read_your_writes: Option<Duration>,
     pub compress: Option<Compress>,
     pub rate: Option<Rate>,
+    /// The rule that set `rate`: what it allows is counted for that rule, whichever others match.
+    pub rated_by: Arc<str>,
 }
 
 impl Policy {
@@ -85,6 +87,7 @@ impl Policy {
             read_your_writes: None,
             compress: None,
             rate: None,
+            rated_by: Arc::from("none"),
         }
     }
 
@@ -292,12 +295,7 @@ pub enum AfterWrite {
     Refresh,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    Zstd,
-    Brotli,
-    Gzip,
-}
+pub use crate::semantics::coding::Coding as Algorithm;
 
 /// `compress: {algorithms, min}`: variants are compressed once and stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,7 +43,7 @@ impl Ask {
 
 /// Our own fields. Scheme and host are part of the key: an origin that redirects `http` to `https` must be told that
 /// the page it is asked for is the `https` one, or the redirect takes the page's place.
-const OWN: [HeaderName; 5] = [
+pub(super) const OWN: [HeaderName; 5] = [
     http::header::HOST,
     http::header::VIA,
     HeaderName::from_static("cdn-loop"),

@@ -7,13 +7,14 @@ use crate::engine::deliver;
 use crate::engine::fast::Plain;
 use crate::engine::held::{Held, found};
 use crate::engine::outcome::{Kind, Outcome};
-use crate::engine::plan::{self, StaleWhy};
+use crate::engine::plan::{self, Seen, StaleWhy};
 use crate::origin::OriginError;
 use crate::semantics::cache_status::Member;
 use crate::semantics::reuse::Failure as Reach;
 use crate::store::Entry;
 use crate::time::Now;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use std::sync::Arc;
 
 /// The tier of a fleet, in logs and as the detail of `Cache-Status`.
 const SHARED: &str = "shared";
@@ -27,26 +28,37 @@ impl Ask {
         if refresh {
             self.refresh_in_background(held, entry);
         }
+        // The fast lane reads neither bodies nor conditions on the method, and serves GET and HEAD alone: an answer
+        // to a read that is keyed by its body is not what a GET for the same target gets.
+        let plain_read = self.body.is_none() && matches!(self.asked.method, Method::GET | Method::HEAD);
+        if let (None, Some(raw), true) = (stale, &self.raw, plain_read) {
+            let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
+            self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
+            self.prepare_anew(entry);
+        }
+        self.served(entry, *seen, stale, now)
+    }
+
+    /// The answer itself, without what else serving it sets going.
+    pub(super) fn served(
+        &self,
+        entry: &Arc<Entry>,
+        seen: Seen,
+        stale: Option<StaleWhy>,
+        now: Now,
+    ) -> Answered {
         let member = Member {
             ttl: Some(seen.ttl(&entry.meta, now)),
             detail: stale.map(StaleWhy::as_str),
             ..Member::default()
         };
         let kind = if stale.is_some() { Kind::Stale } else { Kind::Hit };
-        // The fast lane reads neither bodies nor conditions on the method, and serves GET and HEAD alone: an answer
-        // to a read that is keyed by its body is not what a GET for the same target gets.
-        let plain_read = self.body.is_none() && matches!(self.asked.method, Method::GET | Method::HEAD);
-        if let (Kind::Hit, Some(raw), true) = (kind, &self.raw, plain_read) {
-            let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
-            self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
-            self.prepare_anew(entry);
-        }
         self.stored_answer(entry, kind, stale.map_or("", StaleWhy::as_str), &member, now)
     }
 
     pub(super) fn stored_answer(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         kind: Kind,
         reason: &'static str,
         member: &Member,
@@ -54,15 +66,17 @@ impl Ask {
     ) -> Answered {
         let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
         let edits = self.edits(&policy);
-        let response = deliver::from_entry(&self.client(&policy, &edits), entry, member, now);
+        let form = self.form(entry, &policy);
+        let response = deliver::from_entry(&self.client(&policy, &edits), &form, member, now);
         let mut outcome = Outcome::new(kind, reason, &policy.rule).with_member(member);
         outcome.tier = Some("memory");
         outcome.age = Some(entry.meta.age(now.mono));
+        outcome.selectors = Some(entry.meta.selectors.clone());
         (Ok(response), outcome)
     }
 
     /// From the shared tier, as a plain hit.
-    pub(super) fn promoted_answer(&self, entry: &Entry, now: Now) -> Answered {
+    pub(super) fn promoted_answer(&self, entry: &Arc<Entry>, now: Now) -> Answered {
         let ttl = Some(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
         let member = Member { ttl, detail: Some(SHARED), ..Member::default() };
         let (response, mut outcome) = self.stored_answer(entry, Kind::Hit, "", &member, now);

@@ -8,6 +8,7 @@ use crate::engine::{Engine, Site};
 use crate::fleet::tier::Lease;
 use crate::origin::OriginBody;
 use crate::purge::Verdict;
+use crate::semantics::coding::Codings;
 use crate::store::entry::Meta;
 use crate::store::{Entry, Key};
 use crate::time::Now;
@@ -31,6 +32,8 @@ pub(super) struct Sink {
     pub policy: Arc<Policy>,
     pub meta: Arc<Meta>,
     pub replaces: Option<Arc<Entry>>,
+    /// Coded forms that are to be made of it.
+    pub forms: Codings,
     pub lease: Option<Lease>,
     pub body: Arc<Growing>,
     pub started: Now,
@@ -96,7 +99,7 @@ impl Sink {
     }
 
     fn broken(&self, error: &str) {
-        self.engine.note_not_stored(Refused::Incomplete);
+        self.engine.note_key_not_stored(&self.key, Refused::Incomplete, self.meta.status);
         let place = &self.meta.place;
         tracing::debug!(error, host = %place.authority, url = %place.url, "origin body ended early");
         self.body.fail("origin-incomplete");
@@ -104,6 +107,9 @@ impl Sink {
 
     fn take(&mut self, chunk: Bytes) {
         self.received += chunk.len() as u64;
+        if self.lease.is_some() && !self.engine.can_share(self.received) {
+            self.lease = None; // dropped, it is released
+        }
         self.charge(chunk.len() as u64);
         // With a known length the entry is in the store before the last byte is on its way: who has the whole
         // answer and asks again gets a hit.
@@ -126,8 +132,9 @@ impl Sink {
         } else {
             Refused::FillBudget
         };
-        self.engine.note_not_stored(why);
+        self.engine.note_key_not_stored(&self.key, why, self.meta.status);
         self.keeping = false;
+        self.lease = None; // nothing will come of it that other nodes could wait for
         self.body.keep_no_more();
     }
 
@@ -155,6 +162,9 @@ impl Sink {
         }
         self.engine.put(&self.key, entry.clone(), &self.policy);
         self.engine.share(&self.key, &entry, self.lease.take());
+        for coding in &self.forms {
+            self.engine.make_form(&self.site, &self.policy, &self.key, &entry, *coding);
+        }
         // Another variant by its `Vary`, yet this answer is what the same request gets now.
         if let Some(old) = &self.replaces {
             self.engine.memory.remove(&self.key, old);

@@ -3,11 +3,16 @@
 
 use crate::body::InBody;
 use crate::clock::Clock;
+use crate::engine::compress::Compressor;
 use crate::engine::draft::{Base, Refused};
+use crate::engine::explain::lately::{Lately, NotKept};
 use crate::engine::flight::{Flights, Newest};
 use crate::engine::markers::Markers;
 use crate::engine::policy::Policy;
+use crate::engine::popular::Popular;
+use crate::engine::rate::Rates;
 use crate::engine::rules::{RequestFacts, RuleSet};
+use crate::engine::ryw::Signer;
 use crate::engine::sweep::Sweeper;
 use crate::engine::{deliver, fast, key};
 use crate::fleet::Fleet;
@@ -21,7 +26,7 @@ use crate::store::{Entry, Key, Memory, Near};
 use crate::time::Now;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +46,8 @@ pub struct Site {
     pub max_object: u64,
     /// Rises with every reload; prepared heads and fast-lane memos of another generation are not used.
     pub generation: u64,
+    /// Signs cookies by `server.secret`; `None` where it is not set.
+    pub signer: Option<Signer>,
 }
 
 impl Site {
@@ -56,6 +63,9 @@ pub struct Engine {
     pub memory: Memory,
     pub flights: Flights,
     pub markers: Markers,
+    /// For `explain` alone.
+    pub lately: Lately,
+    pub popular: Popular,
     pub purges: Arc<PurgeLog>,
     pub sweeper: Sweeper,
     pub metrics: Arc<Metrics>,
@@ -65,10 +75,15 @@ pub struct Engine {
     pub near: Near<fast::Ready>,
     /// Of `site`, for who needs no more of it.
     pub(super) generation: AtomicU64,
+    /// What clients have used up of the rules' `rate`.
+    pub rates: Rates,
+    pub compressor: Compressor,
     /// Seed of key hashes: random per process, so that nobody can choose colliding URLs.
     pub seed: u64,
     /// The other nodes; `None` = this one is alone.
     pub fleet: Option<Arc<Fleet>>,
+    /// Signs cookies where there is no `server.secret`.
+    pub own_signer: Option<Signer>,
     site: ArcSwap<Site>,
 }
 
@@ -127,14 +142,19 @@ impl Engine {
             memory,
             flights: Flights::default(),
             markers: Markers::new(),
+            lately: Lately::default(),
+            popular: Popular::default(),
             memos: fast::Memos::default(),
             near: Near::default(),
             generation: AtomicU64::new(site.generation),
+            rates: Rates::default(),
+            compressor: Compressor::default(),
             purges,
             sweeper: Sweeper::default(),
             metrics,
             seed: fastrand::u64(..),
             fleet,
+            own_signer: Signer::random(),
             site: ArcSwap::from_pointee(site),
         })
     }
@@ -271,14 +291,21 @@ impl Engine {
     /// Stores an entry, and counts it.
     pub fn put(&self, key: &Key, entry: Arc<Entry>, policy: &Policy) {
         let ttl = entry.meta.freshness.ttl(entry.meta.age(self.now().mono));
+        let status = entry.meta.status;
         match self.memory.put(key, entry, policy.max_variants) {
             Written::Stored => self.metrics.stored(ttl),
-            Written::Superseded => self.note_not_stored(Refused::Superseded),
+            Written::Superseded => self.note_key_not_stored(key, Refused::Superseded, status),
         }
     }
 
     pub fn note_not_stored(&self, why: Refused) {
         self.metrics.not_stored(why.as_str());
+    }
+
+    /// The same for an answer whose key is known, which `explain` can tell of later.
+    pub fn note_key_not_stored(&self, key: &Key, why: Refused, status: StatusCode) {
+        self.note_not_stored(why);
+        self.lately.note(key, NotKept { why, status, at: self.now() });
     }
 
     /// Sends a request to the policy's origin, and counts what came of it.
@@ -341,7 +368,15 @@ pub fn client<'a>(
     method: &'a http::Method,
     headers: &'a HeaderMap,
 ) -> deliver::Client<'a> {
-    deliver::Client { method, headers, policy, edits, server_name: &site.server_name, via: &site.via }
+    deliver::Client {
+        method,
+        headers,
+        policy,
+        edits,
+        server_name: &site.server_name,
+        via: &site.via,
+        may_hold_forms: site.rules.compress(),
+    }
 }
 
 /// A member that says why a request went forward.

@@ -33,7 +33,7 @@ impl Ask {
         let now = self.engine.clock.now();
         let mut member = Member { collapsed: Collapsed::Yes, ..site::forwarded(going.forward) };
         match stage {
-            Stage::Pending => Waited::Again,
+            Stage::Pending | Stage::LeftToOthers => Waited::Again,
             Stage::Shared(shared) => {
                 if let Err(other) = self.fits(&shared.meta) {
                     return Waited::OtherVariant(other);
@@ -41,7 +41,7 @@ impl Ask {
                 if self.was_purged_before(flight, &shared.meta) {
                     return Waited::Again;
                 }
-                if !self.usable(&shared.meta, now) {
+                if !self.usable(&shared.meta, now, false) {
                     return Waited::Alone;
                 }
                 member.ttl = Some(shared.meta.freshness.ttl(shared.meta.age(now.mono)));
@@ -52,6 +52,7 @@ impl Ask {
                 let Some(response) = response else { return Waited::Alone };
                 let mut outcome = Outcome::new(Kind::Collapsed, "", &policy.rule).with_member(&member);
                 outcome.origin_time = Some(shared.origin_time);
+                outcome.selectors = Some(shared.meta.selectors.clone());
                 outcome.age = Some(shared.meta.age(now.mono));
                 Waited::Done(Box::new((Ok(response), outcome)))
             }
@@ -75,7 +76,8 @@ impl Ask {
                 if self.was_purged_before(flight, &entry.meta) {
                     return Waited::Again;
                 }
-                if !self.usable(&entry.meta, now) {
+                // It is not arriving from the origin, but as old as it says.
+                if !self.usable(&entry.meta, now, self.wishes().honour_client) {
                     return Waited::Alone;
                 }
                 Waited::Done(Box::new(self.promoted_answer(&entry, now)))
@@ -115,15 +117,15 @@ impl Ask {
     }
 
     /// Could what is arriving answer this request if it were stored already (rulings 8)? The client's wish for
-    /// a fresh answer is met by one that is just arriving.
-    fn usable(&self, meta: &Meta, now: Now) -> bool {
+    /// a fresh answer is met by one that is just arriving from the origin.
+    fn usable(&self, meta: &Meta, now: Now, honour_client: bool) -> bool {
         let lookup = Lookup::Found(Found {
             freshness: &meta.freshness,
             age: meta.age(now.mono),
             verdict: Seen::Clean,
             unsynced: false,
         });
-        let wishes = Wishes { honour_client: false, early_refresh: None };
+        let wishes = Wishes { honour_client, early_refresh: None };
         matches!(plan::decide(lookup, &self.directives, wishes, Duration::ZERO, 1.0), Plan::Serve { .. })
     }
 }

@@ -24,8 +24,9 @@ pub use settings::Settings;
 use crate::clock::Clock;
 use crate::observe::Metrics;
 use crate::observe::fleet::FleetLevels;
-use crate::purge::{Purge, PurgeLog};
+use crate::purge::PurgeLog;
 use std::sync::Arc;
+use transport::Hear;
 
 /// A node's membership of a fleet.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl Fleet {
     pub fn new(settings: Settings, purges: Arc<PurgeLog>, metrics: Arc<Metrics>, clock: Clock) -> Arc<Self> {
         let links = links::Links::new(&settings, clock.clone());
         let log = transport::Transport::new(links.clone(), &settings, purges, metrics.clone(), clock.clone());
+        metrics.fleet.announce(tier::announced());
         let store_clock = log.clone();
         let store_now = Arc::new(move || store_clock.store_now());
         let tier = tier::Tier::new(links.clone(), &settings, metrics, clock, store_now);
@@ -48,7 +50,7 @@ impl Fleet {
     }
 
     /// Runs for as long as it is polled. `applied` hears of every purge that another node made, after it holds here.
-    pub async fn run(self: Arc<Self>, applied: Box<dyn Fn(&Arc<Purge>) + Send + Sync>) {
+    pub async fn run(self: Arc<Self>, applied: Box<Hear>) {
         tokio::join!(self.log.clone().run(applied), self.tier.clone().run());
     }
 

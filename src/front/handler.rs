@@ -1,5 +1,6 @@
 //! What a connection asks of the rest of the house, and what it tells it.
 
+use super::http1::again::Place;
 use super::known::Known;
 use super::refusal::Refusal;
 use crate::body::{InBody, OutBody, Window};
@@ -77,10 +78,41 @@ pub struct FastRequest<'a> {
     pub target: &'a [u8],
     /// The only `Host`, as sent.
     pub host: &'a [u8],
-    /// All header lines, in order, values trimmed.
-    pub headers: &'a [httparse::Header<'a>],
+    pub lines: Lines<'a>,
     /// There is one of [`CONDITIONS`] among them.
     pub conditional: bool,
+}
+
+/// The header lines of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Lines<'a> {
+    /// Just read: in order, values trimmed.
+    Read(&'a [httparse::Header<'a>]),
+    /// Byte by byte those of the last request of this connection for which [`Handler::fast`] had an answer.
+    Known { block: &'a [u8], places: &'a [Place] },
+}
+
+impl<'a> Lines<'a> {
+    /// Hands out name and value of each, in order.
+    pub fn each(&self, mut to: impl FnMut(&'a [u8], &'a [u8])) {
+        match *self {
+            Self::Read(headers) => headers.iter().for_each(|header| to(header.name.as_bytes(), header.value)),
+            Self::Known { block, places } => places.iter().for_each(|place| {
+                let (name, value) = place.of(block);
+                to(name, value);
+            }),
+        }
+    }
+
+    /// Hands out each value of the field `name`, in order.
+    pub fn values(&self, name: &HeaderName, mut to: impl FnMut(&'a [u8])) {
+        let wanted = name.as_str().as_bytes();
+        self.each(|name, value| {
+            if name.eq_ignore_ascii_case(wanted) {
+                to(value);
+            }
+        });
+    }
 }
 
 /// The fields by which a client asks for less than a whole answer, as far as the fast lane takes them. Other fields that begin

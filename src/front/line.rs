@@ -9,6 +9,7 @@ use super::request_id::new_request_id;
 use super::service::Service;
 use crate::body::{BoxError, OutBody};
 use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::popular;
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, USER_AGENT};
@@ -169,12 +170,19 @@ impl Drop for End {
         }
         let took = self.service.clock.now().mono.since(self.line.started.mono);
         self.service.record(&self.outcome, took, self.bytes);
+        if popular::is_due() && !self.line.host.is_empty() {
+            let carried = self.outcome.selectors.as_deref();
+            let popular = &self.service.engine.popular;
+            popular.note(&self.line.host, &self.line.path, carried, self.service.clock.now().mono);
+        }
         let reason = match self.broke {
             Some(reason) => reason,
             None if !self.over => CLIENT_GONE,
             None => self.outcome.reason,
         };
-        self.service.write_line(&self.outcome, reason, &self.line, self.status, self.bytes, took);
+        if self.service.log.is_on() {
+            self.service.write_line(&self.outcome, reason, self.line.clone(), self.status, self.bytes, took);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! hyper, HTTP/2, request normalisation, and the one place that turns an error into a response. Nothing here
 //! decides what is cached: that is behind [`handler::Handler`].
 
+mod dry;
 pub mod handler;
 pub mod http1;
 pub mod http2;

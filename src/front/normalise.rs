@@ -20,6 +20,7 @@ mod tests;
 use super::handler::Conn;
 use super::refusal::Refusal;
 use super::request_id::new_request_id;
+use crate::access::sessions;
 use crate::engine::rules::glob::{Host, HostGlob};
 use crate::semantics::hop;
 use forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
@@ -155,6 +156,7 @@ pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Res
     let request_id = request_id(&headers, trusted_peer);
     let max_forwards = max_forwards(&method, &mut headers);
     spoofable::remove(&mut headers, trusted_peer);
+    sessions::strip(&mut headers);
     let facts = Facts { scheme, host: &host, peer, client: claims.client, trusted_peer, version };
     set_ours(&mut headers, &facts, &request_id, settings)?;
     if te_trailers {

@@ -144,6 +144,8 @@ refusals! {
     VersionNotSupported = "version-not-supported", HTTP_VERSION_NOT_SUPPORTED, "http_request_error", "The protocol version is not supported.";
 
     // ---- Ours.
+    /// RFC 6585 §4: more than a rule's `rate` allows. With `Retry-After`.
+    TooManyRequests = "too-many-requests", TOO_MANY_REQUESTS, "http_request_denied", "Too many requests.";
     /// RFC 8586: a request that went through this node before.
     LoopDetected = "loop-detected", BAD_GATEWAY, "proxy_loop_detected", "The request came back to this proxy.";
     /// RFC 9111 §5.2.1.7: `only-if-cached` and nothing usable.

@@ -5,10 +5,12 @@ use crate::body::{InBody, OutBody, Window};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain, Shape};
 use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::popular;
 use crate::engine::purge_call::{self, is_purge_method};
+use crate::engine::rate;
 use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
-use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Verdict};
+use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Lines, Verdict};
 use crate::front::known::Known;
 use crate::front::line::{End, Line, scheme, split, unmatched};
 use crate::front::normalise::{self, Normal, spoofable};
@@ -17,16 +19,16 @@ use crate::front::refusal::{self, Refusal};
 use crate::front::request_id::new_request_id;
 use crate::front::tunnel;
 use crate::interim::InterimSender;
-use crate::observe::access::timestamp;
 use crate::observe::{AccessLog, Metrics, Record};
 use crate::origin::{OriginError, TlsFault};
 use crate::semantics::date;
 use crate::time::{Mono, Now};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What connections hand their requests to. One per process.
@@ -89,7 +91,13 @@ impl Service {
         let (answered, outcome) = self.engine.handle(incoming).await;
         let mut response = match answered {
             Ok(response) => response,
-            Err(failure) => return self.refuse(from_failure(failure), end, Some(outcome)),
+            Err(failure) => {
+                let mut response = self.refuse(from_failure(failure), end, Some(outcome));
+                if let Failure::TooManyRequests(wait) = failure {
+                    response.headers_mut().insert(RETRY_AFTER, rate::retry_after(wait).into());
+                }
+                return response;
+            }
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             tunnel::join(upgrade, &mut response);
@@ -135,7 +143,7 @@ impl Service {
         &self,
         outcome: &Outcome,
         reason: &'static str,
-        line: &Line,
+        line: Line,
         status: u16,
         bytes: u64,
         took: std::time::Duration,
@@ -145,14 +153,14 @@ impl Service {
         }
         let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let logged = self.log.log(Record {
-            time: timestamp(line.started.wall),
-            request_id: line.request_id.clone(),
+            time: line.started.wall,
+            request_id: line.request_id,
             client: line.client,
-            method: line.method.as_ref().map_or("-", Method::as_str).to_owned(),
+            method: line.method.as_ref().map_or(Cow::Borrowed("-"), word_of),
             scheme: line.scheme,
-            host: line.host.clone(),
-            path: line.path.clone(),
-            query: line.query.clone(),
+            host: line.host,
+            path: line.path,
+            query: line.query,
             protocol: line.protocol,
             status,
             outcome: outcome.kind.as_str(),
@@ -164,7 +172,7 @@ impl Service {
             bytes,
             duration_ms: ms(took),
             origin_ms: outcome.origin_time.map(ms),
-            user_agent: line.user_agent.clone(),
+            user_agent: line.user_agent,
         });
         if !logged {
             self.metrics.log_dropped();
@@ -172,7 +180,17 @@ impl Service {
     }
 }
 
-fn incoming(
+/// The usual ones cost no allocation.
+fn word_of(method: &Method) -> Cow<'static, str> {
+    match method.as_str() {
+        "GET" => "GET".into(),
+        "HEAD" => "HEAD".into(),
+        "POST" => "POST".into(),
+        other => other.to_owned().into(),
+    }
+}
+
+pub(super) fn incoming(
     normal: Normal,
     body: InBody,
     interim: InterimSender,
@@ -222,6 +240,7 @@ fn from_failure(failure: Failure) -> Refusal {
         Failure::OnlyIfCached => Refusal::OnlyIfCached,
         Failure::Origin(failure) => from_origin(failure),
         Failure::RequestBody => Refusal::IncompleteBody,
+        Failure::TooManyRequests(_) => Refusal::TooManyRequests,
         Failure::Internal => Refusal::Internal,
     }
 }
@@ -273,7 +292,9 @@ impl Handler for Arc<Service> {
     }
 
     fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastRecord> {
-        if request.headers.iter().any(|field| spoofable::is_settled_here(field.name)) {
+        if let Lines::Read(headers) = request.lines
+            && headers.iter().any(|field| spoofable::is_settled_here(field.name))
+        {
             return None; // on the slow way they are believed or removed, before anything is matched with them
         }
         // Without a name from TLS a connection is for every host.
@@ -285,7 +306,7 @@ impl Handler for Arc<Service> {
         }
         let started = self.clock.mono();
         let plain = Plain { tls: conn.tls, host: request.host, target: request.target };
-        let fields = |name: &HeaderName, each: &mut dyn FnMut(&[u8])| values(request, name).for_each(each);
+        let fields = |name: &HeaderName, each: &mut dyn FnMut(&[u8])| request.lines.values(name, each);
         let hit = self.engine.fast_hit(&plain, fields, started)?;
         let shape = if request.conditional { shape(&hit, request)? } else { Shape::Whole };
         fast::complete(&hit, &shape, out);
@@ -308,7 +329,12 @@ impl Handler for Arc<Service> {
         let took = if waited { self.clock.mono().since(started) } else { std::time::Duration::ZERO };
         let governed = hit.governed();
         self.metrics.stored_answer(&governed.counts, took, hit.age, bytes);
-        if let Some(line) = &line {
+        if popular::is_due() {
+            let meta = &hit.entry().meta;
+            let place = &meta.place;
+            self.engine.popular.note(&place.authority, &place.url, Some(&meta.selectors), self.clock.mono());
+        }
+        if let Some(line) = line {
             let mut outcome = Outcome::new(Kind::Hit, "", &governed.policy.rule);
             outcome.tier = Some("memory");
             outcome.age = Some(hit.age);
@@ -318,7 +344,7 @@ impl Handler for Arc<Service> {
                 Shape::NotModified => StatusCode::NOT_MODIFIED,
                 Shape::Part(_) => StatusCode::PARTIAL_CONTENT,
             };
-            self.write_line(&outcome, "", line, status.as_u16(), bytes, took);
+            self.write_line(&outcome, "", *line, status.as_u16(), bytes, took);
         }
     }
 
@@ -353,23 +379,28 @@ impl Service {
         let outcome = Outcome::new(Kind::Error, refusal.as_str(), &unmatched());
         let status = response.status().as_u16();
         self.record(&outcome, std::time::Duration::ZERO, 0);
-        self.write_line(&outcome, outcome.reason, &line, status, 0, std::time::Duration::ZERO);
+        self.write_line(&outcome, outcome.reason, line, status, 0, std::time::Duration::ZERO);
         response
     }
-}
-
-fn values<'h>(request: &FastRequest<'h>, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
-    let name = name.as_str();
-    request.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
 }
 
 /// What a request with conditions or ranges gets.
 fn shape(hit: &FastHit, request: &FastRequest<'_>) -> Option<Shape> {
     let mut asked = HeaderMap::with_capacity(CONDITIONS.len());
-    for name in &CONDITIONS {
-        for value in values(request, name) {
-            asked.append(name, HeaderValue::from_bytes(value).ok()?);
+    let mut well = true;
+    request.lines.each(|name, value| {
+        let wanted = |condition: &&HeaderName| name.eq_ignore_ascii_case(condition.as_str().as_bytes());
+        if let Some(name) = CONDITIONS.iter().find(wanted) {
+            match HeaderValue::from_bytes(value) {
+                Ok(value) => {
+                    asked.append(name, value);
+                }
+                Err(_) => well = false,
+            }
         }
+    });
+    if !well {
+        return None;
     }
     let method = if request.head { Method::HEAD } else { Method::GET };
     hit.shape(&method, &asked)
@@ -378,7 +409,8 @@ fn shape(hit: &FastHit, request: &FastRequest<'_>) -> Option<Shape> {
 fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now) -> Line {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (path, query) = split(&text(request.target));
-    let agent = values(request, &USER_AGENT).next().map(text);
+    let mut agent = None;
+    request.lines.values(&USER_AGENT, |value| agent = agent.take().or_else(|| Some(text(value))));
     Line {
         started,
         request_id: new_request_id(),

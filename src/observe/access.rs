@@ -3,6 +3,7 @@
 
 use crate::time::Wall;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,10 +23,12 @@ const QUEUE: usize = 16 * 1024;
 /// One request, as interface.md §5 "Shapes" names the fields. No cookie, no credential, no body.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
-    pub time: String,
+    /// When it began. Put into words by the log's own thread.
+    #[serde(serialize_with = "time")]
+    pub time: Wall,
     pub request_id: String,
     pub client: IpAddr,
-    pub method: String,
+    pub method: Cow<'static, str>,
     pub scheme: &'static str,
     pub host: String,
     pub path: String,
@@ -55,6 +58,10 @@ pub struct Record {
 
 fn text<S: serde::Serializer>(value: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(value)
+}
+
+fn time<S: serde::Serializer>(value: &Wall, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&timestamp(*value))
 }
 
 /// Where lines go. Cheap to clone.
@@ -115,7 +122,7 @@ fn line(format: Format, r: &Record, out: &mut impl Write) -> std::io::Result<()>
                 out,
                 "{} - - [{}] \"{} {path}{query} {}\" {} {} \"-\" \"{agent}\" {} {}ms {} {}",
                 r.client,
-                r.time,
+                timestamp(r.time),
                 r.method,
                 r.protocol,
                 r.status,

@@ -107,6 +107,14 @@ impl FleetMetrics {
         );
     }
 
+    /// Creates the children whose labels are known.
+    pub fn announce(&self, calls: impl Iterator<Item = (&'static str, &'static str)>) {
+        for (op, result) in calls {
+            drop(self.requests.get_or_create(&CallLabels { op, result }));
+            drop(self.seconds.get_or_create(&OpLabel { op }));
+        }
+    }
+
     /// A call to the shared tier, or what became of a value: `result` is `ok`, `hit`, `miss`, or why not.
     pub fn call(&self, op: &'static str, result: &'static str, took: Duration) {
         self.count(op, result);

@@ -4,6 +4,7 @@
 
 use super::fleet::FleetMetrics;
 use super::percore::{Cells, Count, Counts, Tallies, Tally};
+use super::samples::Samples;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -68,6 +69,8 @@ type Gauge64 = Gauge<u64, AtomicU64>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What `/status` reads back; see [`Metrics::samples`].
+    shown: Registry,
     /// What every hit counts, counts here.
     cells: Arc<Cells>,
     requests: Family<RequestLabels, Count, Counts>,
@@ -153,6 +156,7 @@ impl Metrics {
         let client_bytes = bytes.get_or_create(&DirectionLabel { direction: "client" }).clone();
         let mut metrics = Self {
             registry: Registry::default(),
+            shown: Registry::default(),
             requests: Family::new_with_constructor(Counts(cells.clone())),
             request_seconds: Family::new_with_constructor(Tallies(cells.clone(), &LATENCY)),
             client_bytes,
@@ -180,6 +184,7 @@ impl Metrics {
             cells,
         };
         metrics.register();
+        metrics.show();
         metrics.announce(words);
         Arc::new(metrics)
     }
@@ -279,6 +284,18 @@ impl Metrics {
             self.log_dropped.clone(),
         );
         self.fleet.register(&mut self.registry);
+    }
+
+    /// Names as [`Metrics::samples`] has them.
+    fn show(&mut self) {
+        let r = &mut self.shown;
+        r.register("request_seconds", "", self.request_seconds.clone());
+        r.register("bytes", "", self.bytes.clone());
+        r.register("origin_requests", "", self.origin_requests.clone());
+        r.register("origin_seconds", "", self.origin_seconds.clone());
+        r.register("not_stored", "", self.not_stored.clone());
+        r.register("stale_served", "", self.stale_served.clone());
+        r.register("refused", "", self.refused.clone());
     }
 
     /// Creates the children whose labels are known.
@@ -432,12 +449,12 @@ impl Metrics {
         text
     }
 
-    /// Requests of this outcome so far, over all rules: for `/status`.
-    pub fn requests_with(&self, outcome: &'static str, rules: &[Arc<str>]) -> u64 {
-        let count = |rule: &Arc<str>| {
-            self.requests.get_or_create(&RequestLabels { rule: rule.clone(), outcome }).get()
-        };
-        rules.iter().map(count).sum()
+    /// What was counted so far of requests, bytes, origins and reasons, for `/status`.
+    pub fn samples(&self) -> Samples {
+        let mut text = String::new();
+        // As in `render`.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.shown);
+        Samples::parse(&text)
     }
 }
 

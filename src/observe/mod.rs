@@ -4,6 +4,8 @@ pub mod access;
 pub mod fleet;
 pub mod metrics;
 pub mod percore;
+pub mod samples;
+pub mod top;
 
 pub use access::{AccessLog, Format, Record};
 pub use metrics::Metrics;

@@ -95,6 +95,11 @@ impl Check {
             Err(first) => Mono(first),
         }
     }
+
+    /// The same without noticing it: for who only looks.
+    pub fn noticed_stale_since(&self) -> Option<Mono> {
+        Some(self.soft_since.load(Ordering::Relaxed)).filter(|since| *since != u64::MAX).map(Mono)
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@
 //! dropped raise a floor first, a pending purge that was logged is in the table first. Readers look in the
 //! order pending, table, predicates, floors, so what they don't find any more they find later on.
 
+mod touching;
+
+pub use touching::{By, Touch, naming};
+
 use super::check::Verdict;
 use super::floors::Floors;
 use super::history::History;

@@ -46,7 +46,7 @@ pub mod tags;
 
 pub use check::{Check, Verdict};
 pub use id::{Born, PurgeId};
-pub use log::{Applied, At, Limits, PurgeLog, Written};
+pub use log::{Applied, At, By, Limits, PurgeLog, Touch, Written, naming};
 pub use predicate::{PatternError, Predicate, PredicateSpec, Subject};
 pub use receipts::{Matched, Receipt};
 pub use selector::{Selector, SelectorHash};

@@ -75,6 +75,12 @@ impl Table {
             .map_or(Verdict::Clean, Verdict::from)
     }
 
+    /// The newest purge of the selector in that mode, as far as it is remembered.
+    pub fn newest(&self, hash: SelectorHash, mode: Mode) -> Option<PurgeId> {
+        let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
+        shard.get(mode).get(&hash).copied()
+    }
+
     /// Remembers that `id` purged the selector. The caller calls [`Table::shrink`] afterwards.
     pub fn insert(&self, hash: SelectorHash, mode: Mode, id: PurgeId) {
         let Some(shard) = self.shard(hash) else { return };

@@ -54,6 +54,17 @@ pub enum Source {
 }
 
 impl Source {
+    pub const ALL: [Self; 8] = [
+        Self::Rule,
+        Self::SMaxage,
+        Self::MaxAge,
+        Self::Expires,
+        Self::Negative,
+        Self::Default,
+        Self::Heuristic,
+        Self::None,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rule => "rule",

@@ -24,7 +24,7 @@ pub fn is_safe(method: &Method) -> bool {
 }
 
 /// RFC 9111 §4.4: a non-error answer (2xx, 3xx) to an unsafe method.
-fn invalidates(method: &Method, status: StatusCode) -> bool {
+pub fn is_write(method: &Method, status: StatusCode) -> bool {
     !is_safe(method) && (status.is_success() || status.is_redirection())
 }
 
@@ -33,7 +33,7 @@ fn invalidates(method: &Method, status: StatusCode) -> bool {
 /// `scheme://authority/path?query`, without fragment, without duplicates, target first, all with the target's
 /// spelling of scheme and authority. Else empty. `target` has the same form.
 pub fn targets(method: &Method, status: StatusCode, target: &str, response: &HeaderMap) -> Vec<String> {
-    if !invalidates(method, status) {
+    if !is_write(method, status) {
         return Vec::new();
     }
     let mut uris = vec![target.to_owned()];
@@ -168,7 +168,7 @@ fn remove_dots(path: &str) -> String {
 /// than 1024 bytes are left out, since nothing is stored under them.
 pub fn groups(method: &Method, status: StatusCode, response: &HeaderMap) -> Vec<String> {
     const FIELD: HeaderName = HeaderName::from_static("cache-group-invalidation");
-    if !invalidates(method, status) || !response.contains_key(&FIELD) {
+    if !is_write(method, status) || !response.contains_key(&FIELD) {
         return Vec::new();
     }
     // RFC 9651 §4.2: several lines are one list.

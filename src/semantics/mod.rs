@@ -4,6 +4,7 @@
 pub mod age;
 pub mod cache_control;
 pub mod cache_status;
+pub mod coding;
 pub mod date;
 pub mod etag;
 pub mod freshness;

@@ -16,6 +16,8 @@
 
 mod accept;
 
+pub(super) use accept::weighted_member;
+
 use http::header::{self, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -81,6 +83,44 @@ pub fn variant(nominated: &[HeaderName], request: &HeaderMap) -> Box<[u8]> {
         }
     }
     out.into_boxed_slice()
+}
+
+/// What [`variant`] made, read back for people: each field and its value, `None` = absent. Ends where it can't be read.
+pub fn describe(mut variant: &[u8]) -> Vec<(String, Option<String>)> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let mut fields = Vec::new();
+    while let Some(name) = pull(&mut variant) {
+        let Some((present, rest)) = variant.split_first() else { break };
+        variant = rest;
+        let value = if *present == 0 { None } else { pull(&mut variant) };
+        fields.push((text(name), value.map(text)));
+    }
+    fields
+}
+
+/// The request fields that `variant` was made of, in normal form: a request with these selects it.
+pub fn nominated_fields(mut variant: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    while let Some(name) = pull(&mut variant) {
+        let Some((present, rest)) = variant.split_first() else { break };
+        variant = rest;
+        if *present == 0 {
+            continue;
+        }
+        let Some(value) = pull(&mut variant) else { break };
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+/// Takes off what [`push`] has put there.
+fn pull<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = from.split_first_chunk::<4>()?;
+    let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    *from = rest;
+    Some(bytes)
 }
 
 fn push(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -1,7 +1,9 @@
 //! One stored response: immutable data, except for three small atomics that remember what later uses found.
 
+use super::forms::Forms;
 use super::index::{Seat, TAG_OVERHEAD};
 use crate::purge::{Born, Check, PurgeId, Selectors, Subject};
+use crate::semantics::coding::Coding;
 use crate::semantics::freshness::Freshness;
 use crate::time::{Mono, Wall};
 use bytes::Bytes;
@@ -108,6 +110,8 @@ pub struct Entry {
     /// the last empty line; and the configuration it was made under.
     pub head: PreparedHead,
     pub check: Check,
+    /// Its coded forms.
+    pub forms: Forms,
     /// A background refresh is under way.
     refreshing: AtomicBool,
     /// Its place in the index of the memory tier.
@@ -152,12 +156,13 @@ impl Entry {
             trailers,
             head,
             check: Check::new(),
+            forms: Forms::default(),
             refreshing: AtomicBool::new(false),
             seat: Seat::default(),
         }
     }
 
-    /// Bytes this entry is charged with: body, fields, selectors and [`ENTRY_OVERHEAD`].
+    /// Bytes this entry is charged with: body, fields, selectors, coded forms and [`ENTRY_OVERHEAD`].
     pub fn weight(&self) -> u64 {
         let fields = map_bytes(&self.meta.headers)
             + map_bytes(&self.meta.control)
@@ -172,7 +177,12 @@ impl Entry {
             + self.meta.selectors.explicit().len() * TAG_OVERHEAD
             + self.body.len() * size_of::<Bytes>()
             + ENTRY_OVERHEAD;
-        self.length.saturating_add(meta as u64)
+        self.length.saturating_add(meta as u64).saturating_add(self.forms.weight())
+    }
+
+    /// Makes it a coded form, to be kept beside the entry that it was made of.
+    pub fn into_form(self, coding: Coding) -> Self {
+        Self { forms: Forms::of(coding), ..self }
     }
 
     /// Whether this caller is the one that may refresh it; released by [`Entry::refresh_done`].

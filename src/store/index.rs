@@ -182,6 +182,11 @@ impl Index {
             .collect()
     }
 
+    /// The text of a tag that something stored carries, where it is known.
+    pub fn name_of(&self, tag: SelectorHash) -> Option<Arc<str>> {
+        self.lock().tags.get(&tag)?.name.known().cloned()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

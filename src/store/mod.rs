@@ -3,6 +3,7 @@
 //! stored and what may be served is decided elsewhere.
 
 pub mod entry;
+pub mod forms;
 pub mod index;
 pub mod key;
 pub mod matched;

@@ -46,6 +46,27 @@ async fn rulings_19_when_the_origin_fails_too_stale_windows_still_help_but_not_a
 }
 
 #[tokio::test]
+async fn rulings_19_a_fetch_that_began_before_the_period_is_not_joined() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let shared = format!("shared: {{ url: \"redis://127.0.0.1:{port}\", max_unsynced: 10s }}");
+    let rules = "  - name: all\n    origin: app\n    coalesce: { wait: 60s }\n";
+    let mut house = House::with_rules(rules, &shared).await;
+    let first = house.client("GET", "/x", &[]).await;
+    let before = house.origin.next().await;
+    house.advance(9);
+    let second = house.client("GET", "/x", &[]).await;
+    house.waiting(1).await;
+    house.advance(1);
+    // Something may have been purged meanwhile, and the first fetch knows nothing of it.
+    let third = house.client("GET", "/x", &[]).await;
+    let after = house.origin.next().await;
+    after.answer("200 OK\nCache-Control: max-age=3600\n\nnew").await;
+    assert_eq!(third.reply().await.text(), "new");
+    before.answer("200 OK\nCache-Control: max-age=3600\n\nold").await;
+    assert_eq!((first.reply().await.text(), second.reply().await.text()), ("old".into(), "old".into()));
+}
+
+#[tokio::test]
 async fn serve_goes_on_and_bypass_passes() {
     let mut house = cut_off("serve").await;
     house.fetched("/x", PAGE).await;

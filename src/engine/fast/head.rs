@@ -12,6 +12,7 @@
 //! ```
 
 use super::{FastHit, Shape};
+use crate::engine::compress::plain_fields;
 use crate::engine::deliver::{self, CACHE_STATUS, bodyless};
 use crate::engine::policy::{HeaderEdits, HeaderSource, Policy};
 use crate::engine::site::Site;
@@ -35,13 +36,14 @@ pub fn eligible(meta: &Meta, policy: &Policy, trailers: bool) -> bool {
 
 /// The head of a stored response, up to the number of seconds it stays fresh.
 pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> PreparedHead {
-    let mut whole = meta.headers.clone();
+    let plain = plain_fields(policy, meta, Some(length));
+    let mut whole = plain.clone();
     let framed = !bodyless(meta.status);
     if framed {
         deliver::set_length(&mut whole, length);
     }
     finish(&mut whole, site, policy);
-    let mut bare = preconditions::not_modified_headers(&meta.headers);
+    let mut bare = preconditions::not_modified_headers(&plain);
     finish(&mut bare, site, policy);
 
     let mut out = Vec::with_capacity(field_bytes(&whole) + 96);
@@ -72,7 +74,8 @@ pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> Prepar
             after_content: u32::try_from(after_content).ok()?,
         })
     });
-    PreparedHead { bytes: out.into(), parts: parts.flatten(), generation: site.generation }
+    // Without spare room: a store is full of these.
+    PreparedHead { bytes: out.into_boxed_slice().into(), parts: parts.flatten(), generation: site.generation }
 }
 
 /// What [`deliver::finish`] does to the fields of every answer, but for what is said of the time.

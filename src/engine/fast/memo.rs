@@ -118,6 +118,8 @@ impl Engine {
             && !resolved.disagree
             && !policy.bypass
             && policy.respond.is_none()
+            // A hit counts like any other request.
+            && policy.rate.is_none()
             && policy.key.headers.is_empty()
             && policy.key.cookies.is_empty()
             && plain.host.len() + plain.target.len() <= LONGEST;

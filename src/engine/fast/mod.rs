@@ -21,12 +21,16 @@ use crate::engine::answer::Ask;
 use crate::engine::fetch::content_type;
 use crate::engine::plan::{self, Lookup, Plan, Seen, Wishes};
 use crate::engine::policy::Policy;
+use crate::engine::ryw;
 use crate::engine::site::Engine;
 use crate::purge::Verdict;
 use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::coding::Coding;
 use crate::semantics::{preconditions, range, vary};
+use crate::store::forms::Form;
 use crate::store::{Entry, Resource};
 use crate::time::Mono;
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use memo::Memo;
 use std::ops::Range;
@@ -45,6 +49,8 @@ impl<F: Fn(&HeaderName, &mut dyn FnMut(&[u8]))> Fields for F {}
 #[derive(Debug)]
 pub struct FastHit {
     found: Found,
+    /// The coded form of what was found that is sent.
+    form: Option<Coding>,
     pub age: Duration,
     /// Seconds; never negative.
     pub ttl: i64,
@@ -66,10 +72,16 @@ pub enum Shape {
 }
 
 impl FastHit {
+    /// What is sent.
     pub fn entry(&self) -> &Entry {
-        match &self.found {
+        let plain = match &self.found {
             Found::Near { ready, choice } => ready.entry(*choice),
             Found::Far { entry, .. } => entry,
+        };
+        // Not by a reference of its own, whose count all threads would write.
+        match self.form.map(|coding| plain.forms.get(coding)) {
+            Some(Form::Made(form)) => form,
+            _ => plain,
         }
     }
 
@@ -109,10 +121,14 @@ impl Engine {
             Some((ready, choice)) => Found::Near { ready, choice },
             None => self.find_far(hash, plain, &fields)?,
         };
-        let hit = FastHit { found, age: Duration::ZERO, ttl: 0 };
+        let hit = FastHit { found, form: None, age: Duration::ZERO, ttl: 0 };
         let (entry, policy) = (hit.entry(), &hit.governed().policy);
+        if policy.read_your_writes.is_some() && is_in_cookies(&fields) {
+            return None;
+        }
         let age = self.plainly_fresh(entry, policy, now)?;
-        Some(FastHit { age, ttl: entry.meta.freshness.ttl(age), ..hit })
+        let form = self.fast_form(policy, entry, &fields)?;
+        Some(FastHit { form, age, ttl: entry.meta.freshness.ttl(age), ..hit })
     }
 
     fn find_far(&self, hash: u64, plain: &Plain<'_>, fields: &impl Fields) -> Option<Found> {
@@ -159,6 +175,13 @@ impl Engine {
     }
 }
 
+/// Whether a cookie of `read_your_writes` is sent; whether it is good, the ordinary way finds out.
+fn is_in_cookies(fields: &impl Fields) -> bool {
+    let mut found = false;
+    fields(&COOKIE, &mut |line| found |= ryw::is_in(line));
+    found
+}
+
 /// The entry that this request selects among a resource's variants.
 fn select<'r>(memo: &Memo, resource: &'r Resource, fields: &impl Fields) -> Option<&'r Arc<Entry>> {
     if let [only] = resource.variants.as_slice()
@@ -200,14 +223,7 @@ impl Ask {
             return;
         }
         let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
-        let anew = self.engine.seal(
-            &self.site,
-            &policy,
-            entry.meta.clone(),
-            entry.body.clone(),
-            entry.length,
-            entry.trailers.clone(),
-        );
+        let anew = self.engine.seal_again(&self.site, &policy, entry.meta.clone(), entry);
         self.engine.memory.replace(&self.key, entry, Arc::new(anew));
         entry.refresh_done();
     }

@@ -21,7 +21,7 @@ use conditions::Conditions;
 use glob::Host;
 use http::{HeaderMap, Method, StatusCode};
 use index::{Ids, Index, Reading};
-use patch::Patch;
+use patch::{Patch, Setting};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,6 +73,8 @@ pub struct RuleSet {
     index: Index,
     merged: ArcSwap<HashMap<Ids, Arc<Policy>>>,
     path_and_host: bool,
+    read_your_writes: bool,
+    compress: bool,
 }
 
 /// A rule with what every request asks of it, worked out once.
@@ -140,6 +142,8 @@ impl RuleSet {
         Ok(Self {
             index,
             path_and_host: !rules.iter().any(|r| r.beyond),
+            read_your_writes: rules.iter().any(|r| sets(&r.rule.patch.read_your_writes)),
+            compress: rules.iter().any(|r| sets(&r.rule.patch.compress)),
             base: Policy::base(origin),
             merged: ArcSwap::from_pointee(HashMap::new()),
             rules,
@@ -154,6 +158,16 @@ impl RuleSet {
     /// No rule looks at anything of a request but path and host.
     pub fn only_path_and_host(&self) -> bool {
         self.path_and_host
+    }
+
+    /// Some rule sets `compress`.
+    pub fn compress(&self) -> bool {
+        self.compress
+    }
+
+    /// Some rule sets `read_your_writes`.
+    pub fn read_your_writes(&self) -> bool {
+        self.read_your_writes
     }
 
     /// What can be said when the request is known.
@@ -286,9 +300,17 @@ impl RuleSet {
             rule.patch.lay(&mut policy, &self.base, names_status);
             policy.store.names_status |= names_status;
             policy.rule = rule.name.clone();
+            if rule.patch.rate.value().is_some() {
+                policy.rated_by = rule.name.clone();
+            }
         }
         policy
     }
+}
+
+/// Whether a rule switches something on.
+fn sets<T: Clone>(setting: &Setting<Option<T>>) -> bool {
+    setting.value().is_some_and(Option::is_some)
 }
 
 /// The policy of a request whose path reads two ways.

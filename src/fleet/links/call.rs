@@ -7,7 +7,7 @@ use super::peer::Peer;
 use super::{Links, Role, cluster};
 use crate::fleet::settings::Address;
 use crate::time::Mono;
-use redis::{Pipeline, Value};
+use redis::{Arg, Cmd, Pipeline, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::error::Elapsed;
@@ -176,7 +176,8 @@ impl Links {
             Err(fault) if !fault.counts => at.permit = None,
             Err(fault) => {
                 at.judge(verdict(role, fault.why), now, &fault.detail);
-                // Who is not ready may be a replica by now, under a name that leads to its successor: to be dialled anew.
+                // Not now: perhaps it isn't the master any more. A server that becomes a replica keeps its clients, and where a name
+                // in DNS tells the master, only a new connection leads to the new one.
                 if matches!(fault.why, CallError::Broken | CallError::Connect | CallError::NotNow) {
                     at.forget_connection();
                     self.finder.suspect();
@@ -257,6 +258,13 @@ impl Work<'_> {
                 }
             }
         }
+        if !left.is_empty() {
+            // Whoever answered these is not the one that the others go to.
+            let commands = self.commands.cmd_iter().enumerate();
+            left.extend(commands.filter(|(_, command)| is_about_server(command)).map(|(place, _)| place));
+            left.sort_unstable();
+            left.dedup();
+        }
         self.left = (!left.is_empty()).then_some(left);
         Ok(step)
     }
@@ -278,6 +286,11 @@ impl Work<'_> {
             _ => Err(Fault::new(CallError::Refused, "EXEC: another number of replies than commands")),
         }
     }
+}
+
+/// It has no key, so no server redirects it: what it says is of the server and connection that it was sent to.
+fn is_about_server(command: &Cmd) -> bool {
+    matches!(command.args_iter().next(), Some(Arg::Simple(name)) if name == b"WAIT" || name == b"INFO")
 }
 
 fn reading(reply: &Value) -> Result<Step, Fault> {

@@ -20,13 +20,16 @@ fn tag(key: &[u8]) -> &[u8] {
     }
 }
 
-/// Asks nodes for the map, those that are known first, in any order, until one tells.
+/// Asks nodes for the map until one tells: one that is known, the seeds, then the others that are known. There is time for two or three
+/// that don't answer: were all that are known gone, as after a cluster has moved, the seeds would never be asked after them.
 pub(super) async fn find(linker: &Linker, known: &[Address], seeds: &[Address]) -> Result<Map, Fault> {
     let mut nodes = known.to_vec();
     fastrand::shuffle(&mut nodes);
     let first_seed = fastrand::usize(..seeds.len().max(1));
     let (before, after) = seeds.split_at(first_seed.min(seeds.len()));
+    let others = nodes.split_off(nodes.len().min(1));
     nodes.extend(after.iter().chain(before).filter(|seed| !known.contains(seed)).cloned());
+    nodes.extend(others);
     let mut question = redis::pipe();
     question.cmd("CLUSTER").arg("SLOTS");
     let mut last = Fault::new(CallError::Connect, "no node of the cluster is known");

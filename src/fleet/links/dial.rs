@@ -30,6 +30,9 @@ pub trait Dial: fmt::Debug + Send + Sync {
 /// Quiet connections are probed, so that a firewall in between doesn't forget them in silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
+/// One address, while there are others to try.
+const ONE_OF_SEVERAL: Duration = Duration::from_millis(300);
+
 /// TCP, with TLS where it is wanted.
 #[derive(Clone)]
 pub struct Tcp {
@@ -77,7 +80,7 @@ impl Tcp {
     }
 
     async fn open(&self, address: &Address) -> io::Result<Stream> {
-        let tcp = TcpStream::connect((&*address.host, address.port)).await?;
+        let tcp = connect(address).await?;
         tcp.set_nodelay(true)?;
         socket2::SockRef::from(&tcp).set_tcp_keepalive(
             &socket2::TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE),
@@ -89,6 +92,20 @@ impl Tcp {
         })?;
         Ok(Box::new(tls.connect(name, tcp).await?))
     }
+}
+
+/// Tries all addresses that the name has. One that swallows everything must not use up the time of the next.
+async fn connect(address: &Address) -> io::Result<TcpStream> {
+    let mut places: Vec<_> = tokio::net::lookup_host((&*address.host, address.port)).await?.collect();
+    let Some(last) = places.pop() else {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    };
+    for place in places {
+        if let Ok(Ok(tcp)) = tokio::time::timeout(ONE_OF_SEVERAL, TcpStream::connect(place)).await {
+            return Ok(tcp);
+        }
+    }
+    TcpStream::connect(last).await
 }
 
 impl Dial for Tcp {

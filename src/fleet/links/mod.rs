@@ -138,7 +138,7 @@ impl Links {
     /// Sends commands in one write to the master that owns `route` (a key), and returns one value for each, in order (RESP2);
     /// an error reply to one of several commands is a [`redis::Value::ServerError`] in its place, unless it concerns the connection or the
     /// whole store ([`CallError::NotNow`], [`CallError::Full`]) or redirects (followed, at most three times, within `patience`:
-    /// only the commands that were redirected are sent again). A command that stands alone is [`CallError::Refused`] with its error.
+    /// only the commands that were redirected are sent again, and `WAIT` and `INFO`, which go where those go). A command that stands alone is [`CallError::Refused`] with its error.
     /// A pipeline that is `atomic` returns what `EXEC` returns. Whoever drops the future drops the answer, not the command: a
     /// blocking one keeps its connection busy to the end. `WAIT` speaks of the writes of its own connection, which may be a new one by
     /// the next call: it belongs into the pipeline of the write.

@@ -69,7 +69,7 @@ impl Peer {
 }
 
 pub(super) fn breaker_for(role: Role, mut settings: settings::Breaker, place: &str) -> Arc<Breaker> {
-    if matches!(role, Role::Tail | Role::Sync) {
+    if matches!(role, Role::Tail | Role::Sync | Role::Append) {
         settings.open_for = settings.open_for.min(LOG_OPEN_FOR);
     }
     Breaker::new(settings, format!("{} {place}", role.as_str()))

@@ -35,6 +35,10 @@ pub fn parse(url: &str) -> Result<(Topology, bool, Auth, i64), String> {
         );
     }
     let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if path.contains('@') {
+        // Said before anything of it could be repeated.
+        return Err("has a / before the @ (write / in a password as %2F)".to_owned());
+    }
     let (credentials, hosts) = match place.rsplit_once('@') {
         Some((credentials, hosts)) => (Some(credentials), hosts),
         None => (None, place),

@@ -204,7 +204,9 @@ impl<'a, F: Fn(&Stored) -> bool + Send> Search<'a, F> {
             Record::Chunked(chunked) => {
                 let fetched = body::fetch(self.tier, &self.names, *chunked).await;
                 budget.restart();
-                fetched.map(Box::new)
+                // A purge may have come meanwhile, or the end of its lifetime.
+                let stored = fetched?;
+                if (self.accepts)(&stored) { Ok(Box::new(stored)) } else { Err(Outcome::Rejected) }
             }
         }
     }

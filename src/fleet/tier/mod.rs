@@ -144,8 +144,8 @@ impl Tier {
     /// brings. The first look-up and the lease are one round trip, bounded by `shared.timeout`. A body over 64 KiB has
     /// time of its own: ten times that, and a second for every 8 MiB.
     ///
-    /// `accepts` judges purges and freshness. It is asked before a large body is fetched, and sees it empty; whoever uses the
-    /// response must check it against the purge log then, as at every use.
+    /// `accepts` judges purges and freshness. It is asked before a large body is fetched, and sees it empty, and again when that is
+    /// there, which may be much later; whoever uses the response must check it against the purge log then, as at every use.
     ///
     /// May be dropped at any time; a lease that was just being given is then over after a second.
     pub async fn obtain(&self, wanted: Wanted<'_>, accepts: impl Fn(&Stored) -> bool + Send) -> Obtained {
@@ -179,9 +179,14 @@ impl Tier {
         }
     }
 
+    /// Whether a body of this length is not too large.
+    pub fn takes(&self, length: u64) -> bool {
+        length <= self.max_object
+    }
+
     /// Queues a response for the store; releases the lease once it is written. Never waits: dropped and counted where the queue is full.
     pub fn put(&self, key: &Key, entry: Arc<Entry>, lease: Option<Lease>) {
-        let outcome = if entry.length > self.max_object {
+        let outcome = if !self.takes(entry.length) {
             Outcome::TooLarge
         } else if self.queue.push(key, entry, lease) {
             return;

@@ -230,7 +230,7 @@ async fn a_value_comes_back_as_it_was() {
     node.put(&key("a"), entry, None).await;
     let Obtained::Value(stored) = Node::new(&server).obtain(&key("a"), LONG).await else { panic!() };
     assert_eq!((stored.meta.headers, stored.length), (headers, 4));
-    assert_eq!((stored.meta.born, stored.meta.began), (Born::shared(PurgeId(7)), Mono(0)));
+    assert_eq!((stored.meta.born, stored.meta.began), (Born::shared(PurgeId(7)), crate::purge::sync::NEVER));
 }
 
 #[tokio::test]

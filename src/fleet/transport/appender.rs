@@ -7,10 +7,7 @@ use crate::purge::PurgeId;
 use crate::purge::fleet::{Append, codec};
 use std::time::Duration;
 
-/// Added to the patience of one append for what is longer than a short record: one may be 16 MiB.
-const PATIENCE_FOR_LONG: Duration = Duration::from_secs(2);
-const SHORT: usize = 64 * 1024;
-/// Added always: a connection that is silent for a second is thrown away, and this should be seen by the first who waits.
+/// Added to what one exchange may take: a connection that is silent for a second is thrown away, and the first who waits should see it.
 const PATIENCE_MORE: Duration = Duration::from_millis(100);
 /// After a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -90,15 +87,16 @@ impl Transport {
 
     async fn send(&self, append: &Append) -> Result<PurgeId, CallError> {
         let Some(record) = codec::encode(&append.by, &append.body) else { return Err(CallError::Refused) };
+        let on_the_way = Duration::from_micros(u64::try_from(record.len()).unwrap_or(u64::MAX));
         let above = append.above.to_string();
         let nonce = self.lock().rng.u32(..).to_string();
-        let long = if record.len() > SHORT { PATIENCE_FOR_LONG } else { Duration::ZERO };
         let run = Run {
             role: Role::Append,
             keys: &[&self.names.log],
             args: &[above.as_bytes(), nonce.as_bytes(), &record, KEEP_RECORDS, KEEP_BYTES],
             then: &[],
-            patience: self.patience + PATIENCE_MORE + long,
+            // A microsecond for each byte: what ran out of time was taken for all that, and is sent again, each time for ever.
+            patience: self.patience.saturating_add(PATIENCE_MORE).saturating_add(on_the_way),
         };
         let values = scripts::APPEND.run(&self.links, run).await?;
         values.first().and_then(super::answer::stream_id).ok_or(CallError::Refused)

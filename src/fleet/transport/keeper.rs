@@ -42,7 +42,10 @@ impl Transport {
     }
 
     async fn acknowledge(&self, number: u64) {
-        let sent = self.clock.now().mono;
+        // No later than our last beat that was answered: who is promoted by then has the number and that beat, and receipts there wait for
+        // us for as long as we trust the number. When the reader fails for a while and this doesn't, they would not.
+        let Some(beat) = self.lock().roster.last_answered() else { return };
+        let sent = self.clock.now().mono.min(beat);
         let text = number.to_string();
         let mut wait = redis::cmd("WAIT");
         wait.arg(1).arg(WAIT.as_millis().to_string());

@@ -34,6 +34,7 @@ mod receipts;
 mod scripts;
 
 use super::links::{CallError, Links, Role};
+use super::names;
 use super::settings::Settings;
 use crate::clock::Clock;
 use crate::observe::Metrics;
@@ -43,6 +44,7 @@ use crate::time::{Mono, Wall};
 use nodes::Roster;
 use offset::StoreClock;
 use proof::Proof;
+pub use reader::Hear;
 use receipts::Landed;
 pub use receipts::Reach;
 use ring::rand::SecureRandom;
@@ -58,7 +60,7 @@ const BEAT: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Added to `max_unsynced`: then a silent node doesn't count any more (rulings 17).
 const MARGIN: Duration = Duration::from_secs(1);
-/// A node that leaves waits no longer than this for its word to be heard.
+/// A node that leaves waits no longer than this for its last purges to stand in the log, and as long for its word to be heard.
 const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 /// Characters of a node's name.
 const NAME: usize = 200;
@@ -179,7 +181,7 @@ impl Transport {
             purges,
             metrics,
             clock,
-            names: Names::new(&settings.namespace, &me),
+            names: Names::new(&names::Names::from_settings(settings), &me),
             me,
             name: settings.node_name.chars().filter(|c| !c.is_control()).take(NAME).collect(),
             beat: quarter.clamp(Duration::from_millis(20), BEAT),
@@ -225,13 +227,20 @@ impl Transport {
 
     /// Follows the log for as long as it is polled. `applied` hears of every purge that others have made, after it
     /// holds here.
-    pub async fn run(self: Arc<Self>, applied: Box<dyn Fn(&Arc<Purge>) + Send + Sync>) {
+    pub async fn run(self: Arc<Self>, applied: Box<Hear>) {
         tokio::join!(self.read(&*applied), self.watch(), self.append(), self.keep());
     }
 
-    /// This node leaves: receipts need not wait for it. It should not answer from what it has stored after this. Takes at most half a
-    /// second; where the store doesn't hear of it, the others wait until this node has been silent for long enough.
+    /// This node leaves: its last purges go into the log (invalidations by unsafe methods are on their way when their answers have left),
+    /// and receipts need not wait for it. It should not answer from what it has stored after this. Takes at most a second; where the
+    /// store doesn't hear of it, the others wait until this node has been silent for long enough.
     pub async fn sign_off(&self) {
+        let mut heard = self.heard.subscribe();
+        let logged = async { while self.lock().follower.waiting() > 0 && heard.changed().await.is_ok() {} };
+        if tokio::time::timeout(LEAVE_WITHIN, logged).await.is_err() {
+            let lost = self.lock().follower.waiting();
+            tracing::warn!(lost, "purge log: this node leaves with purges that the store has not taken");
+        }
         let run = Run {
             role: Role::Sync,
             keys: &[&self.names.nodes],

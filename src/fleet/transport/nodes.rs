@@ -45,16 +45,22 @@ pub struct Roster {
     since: Option<String>,
     /// Before this, nodes that we don't know may be alive.
     complete_at: Mono,
+    answered: Option<Mono>,
 }
 
 impl Roster {
     pub fn new(own: u64, dead_after: Duration) -> Self {
-        Self { own, dead_after, nodes: BTreeMap::new(), since: None, complete_at: Mono(0) }
+        Self { own, dead_after, nodes: BTreeMap::new(), since: None, complete_at: Mono(0), answered: None }
     }
 
     /// After how long a silent node doesn't count.
     pub fn dead_after(&self) -> Duration {
         self.dead_after
+    }
+
+    /// When the request of the last answer left: this node's last beat that the store is known to have.
+    pub fn last_answered(&self) -> Option<Mono> {
+        self.answered
     }
 
     /// The store has lost data: by an answer that came now.
@@ -73,6 +79,7 @@ impl Roster {
             self.lost(sent);
         }
         self.since = Some(since);
+        self.answered = Some(sent);
         self.nodes.values_mut().for_each(|known| known.listed = false);
         for beat in beats {
             let alive_at = match self.nodes.get(&beat.node) {

@@ -18,17 +18,22 @@
 
 use super::answer::Standing;
 use crate::time::Mono;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long a master that has lost its replicas proves nothing.
 pub const ALONE_AFTER: Duration = Duration::from_secs(30);
 
+/// Histories that are remembered.
+const HISTORIES: usize = 16;
+
 #[derive(Debug, Default)]
 pub struct Proof {
     /// The last number that a replica has acknowledged, and when it was sent.
     acknowledged: Option<(u64, Mono)>,
-    /// The last history that had replicas, and when it last had.
-    replicated: Option<(String, Mono)>,
+    /// Histories that had replicas less than [`ALONE_AFTER`] ago, and when they last had. Several: whoever goes to and fro between an old
+    /// master and its successor must not forget the one for the other.
+    replicated: VecDeque<(String, Mono)>,
     wanted: bool,
 }
 
@@ -47,15 +52,17 @@ impl Proof {
 
     /// Since when this answer proves the end of the log: its request was sent then, its server says this of itself and has this number.
     pub fn of(&mut self, standing: &Standing, number: u64, sent: Mono) -> Option<Mono> {
+        self.replicated.retain(|(_, at)| sent.since(*at) < ALONE_AFTER);
         self.wanted = match standing {
             Standing::Replica => return None,
             Standing::Unknown => true,
-            Standing::Master { history, replicas: 0 } => {
-                let replicated = self.replicated.as_ref();
-                replicated.is_some_and(|(of, at)| of == history && sent.since(*at) < ALONE_AFTER)
-            }
+            Standing::Master { history, replicas: 0 } => self.replicated.iter().any(|(of, _)| of == history),
             Standing::Master { history, .. } => {
-                self.replicated = Some((history.clone(), sent));
+                self.replicated.retain(|(of, _)| of != history);
+                self.replicated.push_back((history.clone(), sent));
+                if self.replicated.len() > HISTORIES {
+                    self.replicated.pop_front();
+                }
                 true
             }
         };
@@ -107,6 +114,9 @@ mod tests {
         assert_eq!(proof.of(&master("a", 0), 1, Mono(1000)), Some(Mono(5)));
         // The one that was promoted has a history of its own.
         assert_eq!(proof.of(&master("b", 0), 1, Mono(2000)), Some(Mono(2000)));
+        assert_eq!(proof.of(&master("a", 0), 1, Mono(29_999)), Some(Mono(5)));
+        // And when that one gets replicas, the old one is still what it was.
+        proof.of(&master("b", 1), 1, Mono(29_999));
         assert_eq!(proof.of(&master("a", 0), 1, Mono(29_999)), Some(Mono(5)));
         assert_eq!(proof.of(&master("a", 0), 1, Mono(30_000)), Some(Mono(30_000)));
     }

@@ -15,14 +15,18 @@ use std::time::Duration;
 
 /// Records of one answer, and bytes of them beyond which there is no other.
 const RECORDS: &[u8] = b"512";
-const BYTES: &[u8] = b"4194304";
+const BYTES: u64 = 4 << 20;
+/// How often an exchange that ran out of time doubles the patience of the next, which asks for a quarter: by a narrow way, or with a
+/// record of 16 MiB, the same question would run out of time for ever.
+const SLOWEST: u32 = 3;
 /// While somebody waits for a receipt: between two looks, from the first to the last.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(20);
 /// A silent node is forgotten in the store after this, and after three times what it takes to be dead.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-pub(super) type Hear = dyn Fn(&Arc<Purge>) + Send + Sync;
+/// Who is told of every purge that others have made.
+pub type Hear = dyn Fn(&Arc<Purge>) + Send + Sync;
 
 /// What comes after an exchange.
 enum Next {
@@ -30,14 +34,15 @@ enum Next {
     Again,
     Rest,
     /// Not now: rest, whoever calls.
-    Failed,
+    Failed(CallError),
 }
 
 impl Transport {
     pub(super) async fn read(&self, hear: &Hear) {
         let mut look = FIRST_LOOK;
+        let mut slow = 0_u32;
         loop {
-            let next = self.exchange(hear).await;
+            let next = self.exchange(hear, slow).await;
             self.tell_whether_synced();
             let hurry = self.hurry.load(Ordering::Acquire) > 0;
             match next {
@@ -46,6 +51,7 @@ impl Transport {
                     tokio::task::yield_now().await;
                 }
                 Next::Rest => {
+                    slow = 0;
                     let pause = if hurry { look.min(self.beat) } else { self.beat };
                     tokio::select! {
                         biased;
@@ -53,7 +59,8 @@ impl Transport {
                         () = tokio::time::sleep(pause) => look = (look * 2).min(LAST_LOOK),
                     }
                 }
-                Next::Failed => {
+                Next::Failed(why) => {
+                    slow = (slow + u32::from(why == CallError::Timeout)).min(SLOWEST);
                     let half = 0.5 + self.lock().rng.f64() / 2.0;
                     tokio::time::sleep(self.beat.mul_f64(half)).await;
                 }
@@ -62,15 +69,15 @@ impl Transport {
     }
 
     /// One heart-beat and read, and everything that follows from it.
-    async fn exchange(&self, hear: &Hear) -> Next {
+    async fn exchange(&self, hear: &Hear, slow: u32) -> Next {
         let sent = self.clock.now().mono;
-        let outcome = self.ask().await;
+        let outcome = self.ask(slow).await;
         let received = self.clock.now().mono;
         let (answer, standing) = match outcome {
             Ok(answer) => answer,
             Err(error) => {
                 self.lost(error);
-                return Next::Failed;
+                return Next::Failed(error);
             }
         };
         let (effects, wanted) = {
@@ -107,13 +114,14 @@ impl Transport {
         if applied { Next::Again } else { Next::Rest }
     }
 
-    async fn ask(&self) -> Result<(Answer, Standing), CallError> {
+    async fn ask(&self, slow: u32) -> Result<(Answer, Standing), CallError> {
         let (position, forget) = {
             let shared = self.lock();
             let forget = shared.roster.dead_after().saturating_mul(3).max(FORGET_AFTER);
             (shared.follower.position().map_or_else(String::new, |id| id.to_string()), forget)
         };
         let forget = forget.as_millis().to_string();
+        let bytes = (BYTES >> (2 * slow)).to_string();
         let mut standing = redis::cmd("INFO");
         standing.arg("replication");
         let run = Run {
@@ -124,11 +132,11 @@ impl Transport {
                 self.me.as_bytes(),
                 self.name.as_bytes(),
                 RECORDS,
-                BYTES,
+                bytes.as_bytes(),
                 forget.as_bytes(),
             ],
             then: &[standing],
-            patience: self.patience,
+            patience: self.patience.saturating_mul(1 << slow),
         };
         let mut values = scripts::SYNC.run(&self.links, run).await?.into_iter();
         let answer = Answer::parse(values.next().unwrap_or(Value::Nil))?;

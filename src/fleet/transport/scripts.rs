@@ -7,6 +7,7 @@
 //! what stands in one place can't contradict itself.
 
 use crate::fleet::links::{CallError, Links, Role, Script};
+use crate::fleet::names;
 use redis::{Cmd, Pipeline, Value};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -45,7 +46,7 @@ script!(
     LEAVE, "leave.lua"
 );
 
-/// Keys of the purge log, in one slot. Without a version of the format: purges must cross a rolling upgrade (rulings 20).
+/// The log's names ([`names`]) as calls take them: all in one slot.
 #[derive(Clone, Debug)]
 pub struct Names {
     /// The stream.
@@ -57,9 +58,9 @@ pub struct Names {
 }
 
 impl Names {
-    pub fn new(namespace: &str, node: &str) -> Self {
-        let name = |what: &str| format!("{{{namespace}:purge}}:{what}").into_bytes();
-        Self { log: name("log"), nodes: name("nodes"), number: name(&format!("number:{node}")) }
+    pub fn new(names: &names::Names, node: &str) -> Self {
+        let number = names.of_log(&format!("number:{node}"));
+        Self { log: names.log().into(), nodes: names.nodes().into(), number: number.into() }
     }
 }
 

@@ -5,6 +5,7 @@
 //! first byte of a new connection; `idle_timeout` between requests (closed without a word: the client did
 //! nothing wrong).
 
+use super::again::{Again, Repeated};
 use super::diagnose::Fault;
 use super::drain::Drain;
 use super::fast;
@@ -14,7 +15,7 @@ use super::slow::{self, After, Plan, Shared};
 use super::target::Form;
 use super::timer::Wait;
 use super::wire::Wire;
-use crate::front::handler::{Conn, FastRequest, Handler, Limits};
+use crate::front::handler::{Conn, FastRequest, Handler, Limits, Lines};
 use crate::front::known::Known;
 use crate::front::listener::LAST_CALL;
 use crate::front::refusal::Refusal;
@@ -56,6 +57,7 @@ pub async fn serve<IO, H>(
         drain: Drain::new(drain),
         last_call: false,
         answer: Vec::new(),
+        again: Again::default(),
         seen: 0,
         skipped_line: false,
         is_head: false,
@@ -72,6 +74,7 @@ struct Connection<IO, H> {
     last_call: bool,
     /// The head of a fast answer. Kept for its allocation.
     answer: Vec<u8>,
+    again: Again,
     /// Bytes of an incomplete head that have been looked at.
     seen: usize,
     /// An empty line before the request line has been skipped.
@@ -170,21 +173,42 @@ where
             self.seen = self.wire.buf.len();
             return Step::Read;
         }
-        match self.read_head() {
+        let may_be_fast = match self.read_again() {
+            Some(Some(step)) => return step,
+            again => again.is_none(),
+        };
+        match self.read_head(may_be_fast) {
             Err(Fault::NewerMinor(at)) => {
                 // HTTP/1.2 and the like: 1.1 to us and to all after us (RFC 9110 §2.5).
                 match self.wire.buf.get_mut(at) {
                     Some(minor) => *minor = b'1',
                     None => return Step::Refuse(Refusal::Malformed),
                 }
-                self.read_head().unwrap_or(Step::Refuse(Refusal::Malformed))
+                self.read_head(true).unwrap_or(Step::Refuse(Refusal::Malformed))
             }
             Err(Fault::Refused(refusal)) => Step::Refuse(refusal),
             Ok(step) => step,
         }
     }
 
-    fn read_head(&mut self) -> Result<Step<H::Record>, Fault> {
+    /// A request with the same lines as the last one; `Some(None)`: it is, and not for the fast lane.
+    fn read_again(&mut self) -> Option<Option<Step<H::Record>>> {
+        let Repeated { len, request } = self.again.read(&self.wire.buf, &self.shared.limits)?;
+        self.answer.clear();
+        let Some(record) = self.shared.handler.fast(&request, &self.shared.conn, &mut self.answer) else {
+            return Some(None);
+        };
+        self.wire.timer.clear(Wait::Read);
+        let close = self.drain.is_on();
+        if close {
+            say_close(&mut self.answer);
+        }
+        self.wire.buf.advance(len);
+        Some(Some(Step::Answer { record, close }))
+    }
+
+    /// `may_be_fast`: the fast lane has not yet been asked about it.
+    fn read_head(&mut self, may_be_fast: bool) -> Result<Step<H::Record>, Fault> {
         let lines = self.shared.limits.request_headers;
         let mut stack = [const { MaybeUninit::uninit() }; SLOTS];
         let mut heap = Vec::new();
@@ -202,8 +226,9 @@ where
         self.wire.timer.clear(Wait::Read);
         let draining = self.drain.is_on();
         self.answer.clear();
-        if let Some(step) = fast_answer(&head, &self.shared, draining, &mut self.answer) {
+        if may_be_fast && let Some(step) = fast_answer(&head, &self.shared, draining, &mut self.answer) {
             let len = head.len;
+            self.again.remember(&head, &self.wire.buf);
             self.wire.buf.advance(len);
             return Ok(step);
         }
@@ -288,16 +313,23 @@ fn fast_answer<H: Handler>(
         head: is_head,
         target: head.target.as_bytes(),
         host: head.fields.host?,
-        headers: head.headers,
+        lines: Lines::Read(head.headers),
         conditional: head.fields.conditional,
     };
     let record = shared.handler.fast(&request, &shared.conn, out)?;
     let close = head.fields.close || draining;
-    if close && out.ends_with(b"\r\n\r\n") {
-        out.truncate(out.len() - 2);
-        out.extend_from_slice(b"connection: close\r\n\r\n");
+    if close {
+        say_close(out);
     }
     Some(Step::Answer { record, close })
+}
+
+/// Adds to a complete head that this is the last answer.
+fn say_close(head: &mut Vec<u8>) {
+    if head.ends_with(b"\r\n\r\n") {
+        head.truncate(head.len() - 2);
+        head.extend_from_slice(b"connection: close\r\n\r\n");
+    }
 }
 
 /// The way of a request that the fast lane does not take. `bytes`: those that the head was read from.

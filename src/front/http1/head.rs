@@ -20,7 +20,7 @@ const METHOD_MAX: usize = 32;
 /// Two spaces, `HTTP/1.1`, CR.
 const LINE_REST: usize = 11;
 /// hyper refuses longer targets, whatever `limits.url_bytes` says.
-const TARGET_MAX: usize = 65_000;
+pub(super) const TARGET_MAX: usize = 65_000;
 
 /// An accepted head.
 #[derive(Debug)]

@@ -15,6 +15,7 @@
 //! Both lanes give the same answers: a differential test sends the same bytes to a server whose handler
 //! answers fast and to one whose handler never does.
 
+pub mod again;
 mod connection;
 mod diagnose;
 mod drain;
@@ -31,6 +32,16 @@ mod timer;
 mod wire;
 
 pub use connection::serve;
+
+use super::handler::Limits;
+use std::mem::MaybeUninit;
+
+/// Whether the strict reader takes what `bytes` begin with for a complete request head, in the clear: what
+/// [`serve`] asks first, for who wants to try or to measure it. Reads at most 100 lines.
+pub fn accepts(bytes: &[u8], limits: &Limits) -> bool {
+    let mut slots = [const { MaybeUninit::uninit() }; 100];
+    matches!(head::read(bytes, &mut slots, limits, false), Ok(Some(_)))
+}
 
 #[cfg(test)]
 mod tests;

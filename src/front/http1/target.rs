@@ -35,6 +35,11 @@ pub(super) fn form(method: &str, target: &str, tls: bool) -> Result<Form, Refusa
     absolute(target, tls).map(|()| Form::Absolute)
 }
 
+/// Whether it is `/path?query`, of bytes that are allowed in it.
+pub(super) fn is_origin_form(target: &[u8]) -> bool {
+    target.starts_with(b"/") && path_and_query(target).is_ok()
+}
+
 fn absolute(target: &str, tls: bool) -> Result<(), Refusal> {
     let Some((scheme, rest)) = target.split_once("://") else { return Err(Refusal::BadTarget) };
     if !scheme.eq_ignore_ascii_case(if tls { "https" } else { "http" }) {
@@ -92,43 +97,45 @@ pub(super) fn is_host(authority: &[u8]) -> bool {
         let address = std::str::from_utf8(address).ok().and_then(|a| a.parse::<Ipv6Addr>().ok());
         return address.is_some() && is_port(port.get(1..).unwrap_or_default());
     }
-    let colon = authority.iter().position(|&b| b == b':').unwrap_or(authority.len());
-    let (name, port) = authority.split_at(colon);
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    is_name(name) && is_port(port)
+    let name = name_length(authority);
+    name.is_some_and(|length| authority.get(length..).is_some_and(is_port))
 }
 
 /// What a byte is in a name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum InName {
-    No,
-    Label,
-    Dot,
-}
-const NAME_BYTES: [InName; 256] = {
-    let mut table = [InName::No; 256];
+const NOT_IN_NAME: u8 = 0;
+const LABEL: u8 = 1;
+const DOT: u8 = 2;
+const NAME_BYTES: [u8; 256] = {
+    let mut table = [NOT_IN_NAME; 256];
     let mut i = 0;
     while i < 256 {
         table[i] = match i as u8 {
-            b'.' => InName::Dot,
-            b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => InName::Label,
-            _ => InName::No,
+            b'.' => DOT,
+            b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => LABEL,
+            _ => NOT_IN_NAME,
         };
         i += 1;
     }
     table
 };
 
-fn is_name(name: &[u8]) -> bool {
-    let mut previous = InName::Dot;
-    for &byte in name {
-        let this = NAME_BYTES.get(usize::from(byte)).copied().unwrap_or(InName::No);
-        if this == InName::No || (this == InName::Dot && previous == InName::Dot) {
-            return false;
+/// How long the name is with which an authority begins. `None`: it is none.
+fn name_length(authority: &[u8]) -> Option<usize> {
+    let mut length = 0_usize;
+    let mut previous = DOT;
+    for &byte in authority {
+        let this = NAME_BYTES.get(usize::from(byte)).copied().unwrap_or(NOT_IN_NAME);
+        if this == NOT_IN_NAME {
+            break;
+        }
+        if this & previous & DOT != 0 {
+            return None; // an empty label
         }
         previous = this;
+        length += 1;
     }
-    previous != InName::Dot && name.len() <= NAME_MAX
+    let without_root = if previous == DOT { length.checked_sub(1)? } else { length };
+    (1..=NAME_MAX).contains(&without_root).then_some(length)
 }
 
 /// Nothing, a colon alone (RFC 3986 §3.2.3: an empty port), or a colon and a number from 1 to 65535.

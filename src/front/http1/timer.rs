@@ -1,10 +1,11 @@
 //! The time-outs of a connection, which waits for two things at most: bytes from the client, and room to
-//! write to it. A timer is armed only when the socket has answered "not yet": a hit that finds it ready
-//! never touches the timer wheel. It is made when first needed (most connections never wait to write), and
-//! then reset, which costs next to nothing while it only moves back.
+//! write to it. A timer is armed only when the socket has answered "not yet", and it is armed lazily: what is noted at
+//! the beginning of a wait is when it will be over. The timer of an earlier wait, which fires before that, is left to
+//! fire, and is set to the noted time then. So a connection that waits between any two requests touches the timer wheel
+//! once per time-out, not once per request.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
@@ -23,27 +24,46 @@ pub(super) struct Timer {
 
 #[derive(Debug, Default)]
 struct Deadline {
-    sleep: Option<Pin<Box<Sleep>>>,
-    /// `sleep` belongs to the wait that is going on. Else it may still fire, and wakes the task for nothing.
-    running: bool,
+    armed: Option<Armed>,
+    /// Of the wait that is going on.
+    due: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Armed {
+    sleep: Pin<Box<Sleep>>,
+    /// Who is woken.
+    waker: Waker,
 }
 
 impl Timer {
     /// There was progress, or nothing is waited for any more: the next wait begins anew.
     pub const fn clear(&mut self, wait: Wait) {
-        self.deadline(wait).running = false;
+        self.deadline(wait).due = None;
     }
 
     /// To be called when `wait` is pending: ready when it has been pending for `patience` since the first
-    /// such call after the last [`Self::clear`]. Until then the task will be woken in time.
+    /// such call after the last [`Self::clear`]. Until then the task will be woken in time, perhaps too early.
     pub fn poll(&mut self, cx: &mut Context<'_>, wait: Wait, patience: Duration) -> Poll<()> {
-        let Deadline { sleep, running } = self.deadline(wait);
-        let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        if !*running {
-            *running = true;
-            sleep.as_mut().reset(now() + patience);
+        let Deadline { armed, due } = self.deadline(wait);
+        let due = *due.get_or_insert_with(|| now() + patience);
+        match armed {
+            None => {
+                let sleep = Box::pin(tokio::time::sleep_until(due));
+                armed.insert(Armed { sleep, waker: cx.waker().clone() }).sleep.as_mut().poll(cx)
+            }
+            Some(Armed { sleep, waker }) => {
+                let wakes_us = waker.will_wake(cx.waker());
+                if wakes_us && sleep.deadline() <= due && !sleep.is_elapsed() {
+                    return Poll::Pending;
+                }
+                if !wakes_us {
+                    waker.clone_from(cx.waker());
+                }
+                sleep.as_mut().reset(due);
+                sleep.as_mut().poll(cx)
+            }
         }
-        sleep.as_mut().poll(cx)
     }
 
     const fn deadline(&mut self, wait: Wait) -> &mut Deadline {
@@ -92,5 +112,42 @@ mod tests {
         timer.clear(Wait::Write);
         poll_fn(|cx| timer.poll(cx, Wait::Write, WRITE)).await;
         assert_eq!(start.elapsed(), READ + WRITE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_of_an_earlier_wait_fires_for_nothing_and_a_shorter_wait_is_not_overslept() {
+        let mut timer = Timer::default();
+        let start = now();
+        let mut woken = 0;
+        // Pending now, armed for the tenth second; progress after seven; then ten more.
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, Wait::Read, READ).is_pending())).await);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        timer.clear(Wait::Read);
+        poll_fn(|cx| {
+            woken += 1;
+            timer.poll(cx, Wait::Read, READ)
+        })
+        .await;
+        assert_eq!((start.elapsed(), woken), (Duration::from_secs(17), 3));
+        // Armed for ten seconds from now; a wait of five is over after five.
+        timer.clear(Wait::Read);
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(cx, Wait::Read, READ).is_pending())).await);
+        timer.clear(Wait::Read);
+        poll_fn(|cx| timer.poll(cx, Wait::Read, WRITE)).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(22));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_is_woken() {
+        let timer = std::sync::Arc::new(tokio::sync::Mutex::new(Timer::default()));
+        let mut first = timer.lock().await;
+        assert!(poll_fn(|cx| Poll::Ready(first.poll(cx, Wait::Read, READ).is_pending())).await);
+        drop(first);
+        // Another task goes on waiting, with another waker.
+        let waited = tokio::spawn(async move {
+            let mut timer = timer.lock().await;
+            poll_fn(|cx| timer.poll(cx, Wait::Read, READ)).await;
+        });
+        waited.await.unwrap();
     }
 }

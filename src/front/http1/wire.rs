@@ -21,10 +21,12 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// What an idle connection may keep allocated.
 const KEEP: usize = 4096;
 
-/// Bytes per write. The kernel copies them into fresh buffers; those of one large write fall out of the processor's
-/// cache before the receiver has read them and they come back. 128 KiB in one write cost 30.6 µs, in pieces of 64 KiB
-/// 19.7, of 32 KiB 22.3, of 16 KiB 24.2 (loopback; `bench/RESULTS.md`).
-const MOST: usize = 64 * 1024;
+/// Bytes per write, and how many more may go along rather than make a write of their own. What is left of a large write when
+/// the socket is full costs a wait, and comes back with the caches cold: 128 KiB in one write cost 36 µs, in pieces of 64 KiB
+/// and a crumb 20.2, of 48, 80, 96 or 104 KiB 17.1 to 17.5, of 32 KiB 19.4 (loopback, whose segments end 53 bytes before
+/// 64 KiB; `bench/RESULTS.md`).
+const MOST: usize = 96 * 1024;
+const CRUMB: usize = 8 * 1024;
 
 /// Slices per write beyond which it isn't worth to go on.
 const SLICES: usize = 16;
@@ -132,9 +134,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<IO> {
     }
 }
 
-/// The first [`MOST`] bytes of `slices`; `None` when that is all of them.
+/// The first [`MOST`] bytes of `slices`; `None` when that is all of them, but for a [`CRUMB`].
 fn first_of<'s>(slices: &'s [IoSlice<'_>]) -> Option<SmallVec<[IoSlice<'s>; SLICES]>> {
-    if slices.iter().map(|s| s.len()).sum::<usize>() <= MOST {
+    if slices.iter().map(|s| s.len()).sum::<usize>() <= MOST + CRUMB {
         return None;
     }
     let mut left = MOST;
@@ -153,7 +155,7 @@ fn first_of<'s>(slices: &'s [IoSlice<'_>]) -> Option<SmallVec<[IoSlice<'s>; SLIC
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
-        let some = bytes.get(..MOST).unwrap_or(bytes);
+        let some = if bytes.len() > MOST + CRUMB { bytes.get(..MOST).unwrap_or(bytes) } else { bytes };
         let result = Pin::new(&mut *wire.io).poll_write(cx, some);
         wire.unless_stalled(cx, result)
     }

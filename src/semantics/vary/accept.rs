@@ -119,6 +119,12 @@ pub(super) fn language(value: &[u8]) -> Option<Vec<u8>> {
 
 /// `name`, or `name;q=0.5`: the name in lower case and the weight in thousandths. `None` for anything else.
 fn weighted(member: &[u8]) -> Option<(String, u16)> {
+    let (name, weight) = weighted_member(member)?;
+    Some((String::from_utf8_lossy(name).to_ascii_lowercase(), weight))
+}
+
+/// The same with the name as it is written. Allocates nothing.
+pub(in crate::semantics) fn weighted_member(member: &[u8]) -> Option<(&[u8], u16)> {
     let mut parts = member.split(|b| *b == b';').map(<[u8]>::trim_ascii);
     let name = parts.next()?;
     let is_token =
@@ -131,7 +137,7 @@ fn weighted(member: &[u8]) -> Option<(String, u16)> {
         (Some([b'q' | b'Q', b'=', digits @ ..]), None) => thousandths(digits)?,
         _ => return None,
     };
-    Some((String::from_utf8_lossy(name).to_ascii_lowercase(), weight))
+    Some((name, weight))
 }
 
 /// qvalue (RFC 9110 §12.4.2): 0 or 1, and at most three decimals.

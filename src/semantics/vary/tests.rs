@@ -336,6 +336,21 @@ proptest! {
     }
 }
 
+#[test]
+fn a_variant_reads_back_as_it_was_made_and_garbage_ends_it() {
+    let mut request = HeaderMap::new();
+    request.insert("accept-language", HeaderValue::from_static("de"));
+    let names = ["accept-language", "x-none"].map(HeaderName::from_static);
+    let made = variant(&names, &request);
+    let expected = vec![("accept-language".into(), Some("de".into())), ("x-none".to_owned(), None::<String>)];
+    assert_eq!(describe(&made), expected);
+    assert_eq!(describe(&[]), []);
+    for end in 0..made.len() {
+        assert!(describe(&made[..end]).len() <= 2);
+    }
+    assert_eq!(describe(&[0xff; 9]), []);
+}
+
 /// §12.5.3, rules 2 to 4, written down naively; a coding that is listed twice needs both.
 fn accepts(field: &str, coding: &str) -> bool {
     let member = |name: &str| {
@@ -348,4 +363,23 @@ fn accepts(field: &str, coding: &str) -> bool {
         (!weights.is_empty()).then(|| weights.iter().all(|accepted| *accepted))
     };
     member(coding).or_else(|| member("*")).unwrap_or(coding == "identity")
+}
+
+#[test]
+fn the_fields_of_a_variant_select_it() {
+    let mut request = HeaderMap::new();
+    request.append("accept-encoding", HeaderValue::from_static("GZIP, br"));
+    request.append("x-a", HeaderValue::from_static("1"));
+    request.append("x-a", HeaderValue::from_static(" 2 ,3"));
+    request.append("x-empty", HeaderValue::from_static(""));
+    request.append("x-other", HeaderValue::from_static("o"));
+    let names = ["accept-encoding", "x-a", "x-absent", "x-empty"].map(HeaderName::from_static);
+    let normal = variant(&names, &request);
+    let fields = nominated_fields(&normal);
+    assert_eq!(variant(&names, &fields), normal);
+    assert_eq!(fields.len(), 3);
+    for cut in 0..normal.len() {
+        let _ = nominated_fields(&normal[..cut]);
+    }
+    assert!(nominated_fields(&[0xff; 9]).is_empty());
 }

@@ -234,6 +234,11 @@ impl Client {
         self.bytes.len()
     }
 
+    /// What has come so far, as it came.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
     /// The whole answer.
     pub async fn reply(mut self) -> Reply {
         let _ = soon("the rest of an answer", self.stream.read_to_end(&mut self.bytes)).await;

@@ -85,7 +85,7 @@ async fn the_log_is_tried_again_after_a_second_though_the_breaker_is_set_to_long
     }
     clock.advance(Duration::from_secs(1));
     for role in Role::ALL {
-        let soon = matches!(role, Role::Tail | Role::Sync);
+        let soon = matches!(role, Role::Tail | Role::Sync | Role::Append);
         let expected = if soon { CallError::NotNow } else { CallError::BreakerOpen };
         assert_eq!(call(&links, role, AMPLE).await, Err(expected), "{role:?}");
     }

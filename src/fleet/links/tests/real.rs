@@ -20,7 +20,7 @@ async fn one(links: &Links, role: Role, command: &[&str]) -> Result<Value, CallE
 #[tokio::test]
 async fn values_scripts_and_blocking_reads() {
     for store in stores() {
-        let server = Server::start(&store, &[]).await;
+        let server = Server::start(&store, &[]);
         let links = links(&at(&server));
         let all = pipe(&[&["SET", "a", "1"], &["INCR", "a"], &["LPUSH", "a", "x"], &["GET", "a"]]);
         let values = links.call(Role::Small, b"a", &all, AMPLE).await.unwrap();
@@ -67,7 +67,7 @@ async fn values_scripts_and_blocking_reads() {
 #[tokio::test]
 async fn passwords_users_and_databases() {
     for store in stores() {
-        let server = Server::start(&store, &["--requirepass", "s p:a/c@e"]).await;
+        let server = Server::start(&store, &["--requirepass", "s p:a/c@e"]);
         let with = |user: Option<&str>, password: Option<&str>, db| {
             let auth = Auth { username: user.map(Into::into), password: password.map(Into::into) };
             links(&Settings { auth, db, ..at(&server) })
@@ -102,7 +102,7 @@ async fn passwords_users_and_databases() {
 #[tokio::test]
 async fn a_store_that_is_full_refuses_what_needs_room() {
     for store in stores() {
-        let server = Server::start(&store, &["--maxmemory", "1", "--maxmemory-policy", "noeviction"]).await;
+        let server = Server::start(&store, &["--maxmemory", "1", "--maxmemory-policy", "noeviction"]);
         let links = links(&at(&server));
         assert_eq!(one(&links, Role::Write, &["SET", "a", "1"]).await, Err(CallError::Full));
         assert_eq!(one(&links, Role::Small, &["GET", "a"]).await, Ok(Value::Nil));
@@ -114,7 +114,7 @@ async fn a_store_that_is_full_refuses_what_needs_room() {
 #[tokio::test]
 async fn too_few_replicas_a_replica_and_a_stopped_server() {
     for store in stores() {
-        let server = Server::start(&store, &["--min-replicas-to-write", "1"]).await;
+        let server = Server::start(&store, &["--min-replicas-to-write", "1"]);
         let links = links(&at(&server));
         assert_eq!(one(&links, Role::Append, &["SET", "a", "1"]).await, Err(CallError::NotNow), "NOREPLICAS");
         let nowhere = ["REPLICAOF", "127.0.0.1", "1"];
@@ -134,13 +134,13 @@ async fn too_few_replicas_a_replica_and_a_stopped_server() {
 #[tokio::test]
 async fn a_store_that_comes_back_is_found_again() {
     for store in stores() {
-        let mut server = Server::start(&store, &[]).await;
+        let mut server = Server::start(&store, &[]);
         let links = links(&at(&server));
         assert_eq!(one(&links, Role::Small, &["SET", "a", "1"]).await, Ok(Value::Okay));
         server.kill();
         eventually("it is noticed", || async { state(&links, Role::Small).connected == 0 }).await;
         assert_eq!(one(&links, Role::Small, &["GET", "a"]).await, Err(CallError::Connect));
-        server.start_again().await;
+        server.start_again();
         eventually("it is found", || async {
             one(&links, Role::Small, &["GET", "a"]).await == Ok(Value::Nil)
         })
@@ -176,7 +176,7 @@ async fn tls_to_a_server_that_proves_who_it_is_and_to_no_other() {
         if store != "redis-server" {
             continue; // the Valkey that tests fetch has no TLS
         }
-        let server = Server::start(&store, &[&files[..], &how[..]].concat()).await;
+        let server = Server::start(&store, &[&files[..], &how[..]].concat());
         let dialled = |dial: Tcp| Links::with_dial(&at(&server), Clock::system(), Arc::new(dial));
 
         let good = dialled(Tcp::with_roots(roots));

@@ -11,7 +11,7 @@ const NODE: &[&str] = &["--cluster-enabled", "yes", "--cluster-node-timeout", "1
 async fn three(store: &OsString) -> Vec<Server> {
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        nodes.push(Server::start(store, &[NODE, &["--cluster-require-full-coverage", "no"]].concat()).await);
+        nodes.push(Server::start(store, &[NODE, &["--cluster-require-full-coverage", "no"]].concat()));
     }
     for (node, (first, last)) in nodes.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
         assert_eq!(node.ask(&["CLUSTER", "ADDSLOTSRANGE", first, last]).await, Value::Okay);
@@ -122,7 +122,7 @@ async fn a_node_that_is_away_takes_its_slots_with_it_and_no_others() {
 async fn a_replica_that_takes_over_in_a_cluster_is_found() {
     for store in stores() {
         let mut nodes = three(&store).await;
-        let replica = Server::start(&store, NODE).await;
+        let replica = Server::start(&store, NODE);
         let port = nodes[0].address.port.to_string();
         assert_eq!(replica.ask(&["CLUSTER", "MEET", "127.0.0.1", &port]).await, Value::Okay);
         let third = id(&nodes[2]).await;
@@ -198,9 +198,9 @@ struct Watched {
 impl Watched {
     async fn start(store: &OsString) -> Self {
         let auth = ["--requirepass", "secret", "--masterauth", "secret"];
-        let master = Server::start(store, &auth).await;
+        let master = Server::start(store, &auth);
         let port = master.address.port.to_string();
-        let replica = Server::start(store, &[&auth[..], &["--replicaof", "127.0.0.1", &port]].concat()).await;
+        let replica = Server::start(store, &[&auth[..], &["--replicaof", "127.0.0.1", &port]].concat());
         let with_password = Linker {
             auth: Auth { username: None, password: Some("secret".into()) },
             ..super::servers::linker()
@@ -253,16 +253,15 @@ async fn sentinel(store: &OsString, master: &Server) -> Server {
         master.address.port
     );
     std::fs::write(&path, watched).unwrap();
-    Server::start(store, &[path.to_str().unwrap(), "--sentinel"]).await
+    Server::start(store, &[path.to_str().unwrap(), "--sentinel"])
 }
 
 #[tokio::test]
 async fn a_sentinel_that_knows_no_such_master_or_names_a_replica_is_not_believed() {
     use super::fake::{Fake, say};
     for store in stores() {
-        let master = Server::start(&store, &[]).await;
-        let replica =
-            Server::start(&store, &["--replicaof", "127.0.0.1", &master.address.port.to_string()]).await;
+        let master = Server::start(&store, &[]);
+        let replica = Server::start(&store, &["--replicaof", "127.0.0.1", &master.address.port.to_string()]);
         let named = |port: u16| {
             move |_: usize, _: &str| {
                 say(&format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}", port.to_string().len()))

@@ -95,6 +95,8 @@ fn urls_that_say_nothing_clear_are_refused_without_repeating_a_password() {
         ("redis+sentinel://h1/name/x", "number of a database"),
         ("redis://a b", "white space"),
         ("redis://u:hunter2@h:x", "the port"),
+        ("redis://u:hunter2/x@h", "%2F"),
+        ("redis://u:x/hunter2@h", "%2F"),
     ];
     for (text, why) in cases {
         let error = url::parse(text).unwrap_err();

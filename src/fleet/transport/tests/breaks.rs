@@ -5,12 +5,12 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p3_a_store_that_comes_back_empty_costs_what_is_stored() {
     for store in stores() {
-        let mut server = Server::start(&store).await;
+        let mut server = Server::start(&store);
         let nodes = three(&server).await;
         nodes[0].everywhere(nodes[0].purge("before")).await;
         let born = nodes.each_ref().map(|node| node.purges.cursor());
         server.kill();
-        server.start_again().await;
+        server.start_again();
         eventually("forks are noticed", || nodes.iter().all(|node| node.events("fork") > 0)).await;
         settled(&nodes).await;
         for (node, born) in nodes.iter().zip(born) {
@@ -27,7 +27,7 @@ async fn p3_a_store_that_comes_back_empty_costs_what_is_stored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p3_flushall_is_a_fork() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let nodes = three(&server).await;
         let born = nodes.each_ref().map(|node| node.purges.cursor());
         server.ask(&["FLUSHALL"]).await;
@@ -44,7 +44,7 @@ async fn p3_flushall_is_a_fork() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p3_a_log_that_is_trimmed_to_nothing_under_a_node_is_missed() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let nodes = three(&server).await;
         let born = nodes[2].purges.cursor();
         nodes[2].gate.shut();
@@ -64,7 +64,7 @@ async fn p3_a_log_that_is_trimmed_to_nothing_under_a_node_is_missed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p3_what_nobody_can_read_is_a_gap() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let nodes = three(&server).await;
         let born = nodes[0].purges.cursor();
         server.ask(&["XADD", "{larder:purge}:log", "*", "what", "ever"]).await;
@@ -87,7 +87,7 @@ async fn p3_what_nobody_can_read_is_a_gap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_none_unsyncs_and_heals() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let node = TestNode::start(server.port, "a").await;
         node.synced().await;
         server.ask(&["SET", "{larder:purge}:log", "x"]).await;

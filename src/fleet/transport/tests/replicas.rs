@@ -3,7 +3,7 @@
 use super::*;
 
 async fn replica_of(store: &std::ffi::OsString, master: &Server) -> Server {
-    let replica = Server::start(store).await;
+    let replica = Server::start(store);
     replica.ask(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]).await;
     let linked = async {
         loop {
@@ -23,19 +23,19 @@ async fn replica_of(store: &std::ffi::OsString, master: &Server) -> Server {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rulings_18_a_master_with_a_replica_is_proven_by_its_acknowledgements() {
     for store in stores() {
-        let master = Server::start(&store).await;
+        let master = Server::start(&store);
         let replica = replica_of(&store, &master).await;
         let nodes = three(&master).await;
         let reach = nodes[0].everywhere(nodes[0].purge("t")).await;
         assert_eq!((reach.applied, reach.total), (3, 3));
         assert!(nodes[0].transport.lock().proof.is_wanted());
         // The replica hangs: the master answers on, and proves nothing.
-        std::process::Command::new("kill").args(["-STOP", &replica.id().to_string()]).status().unwrap();
+        replica.signal(rustix::process::Signal::STOP);
         eventually("unsynced", || nodes.iter().all(|node| !node.state().synced)).await;
         let at = nodes[0].purge("u");
         let reach = nodes[0].transport.reach(at, Duration::from_millis(500)).await;
         assert_eq!(reach.missing, ["fleet unreachable"]);
-        std::process::Command::new("kill").args(["-CONT", &replica.id().to_string()]).status().unwrap();
+        replica.signal(rustix::process::Signal::CONT);
         nodes[0].everywhere(at).await;
         settled(&nodes).await;
     }
@@ -44,7 +44,7 @@ async fn rulings_18_a_master_with_a_replica_is_proven_by_its_acknowledgements() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_was_left_by_its_replica_proves_nothing_and_the_new_one_does() {
     for store in stores() {
-        let old = Server::start(&store).await;
+        let old = Server::start(&store);
         let new = replica_of(&store, &old).await;
         let nodes = three(&old).await;
         nodes[0].everywhere(nodes[0].purge("t")).await;
@@ -74,7 +74,7 @@ async fn a_master_that_was_left_by_its_replica_proves_nothing_and_the_new_one_do
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_is_not_asked() {
     for store in stores() {
-        let master = Server::start(&store).await;
+        let master = Server::start(&store);
         let replica = replica_of(&store, &master).await;
         let node = TestNode::start(replica.port, "a").await;
         eventually("refused", || matches!(node.transport.lock().link, Link::Lost(CallError::NotNow))).await;

@@ -1,12 +1,18 @@
 //! The scripts alone.
 
 use super::*;
+use crate::fleet::names;
+use crate::fleet::settings::Keys;
 use crate::fleet::transport::answer::{Answer, stream_id};
 use crate::fleet::transport::scripts::{APPEND, Names, SYNC};
 use redis::Value;
 
+fn names(node: &str) -> Names {
+    Names::new(&names::Names::new("larder", None, &Keys::default()), node)
+}
+
 async fn append(links: &Links, above: PurgeId, nonce: u32, record: &[u8], most: (&str, &str)) -> PurgeId {
-    let names = Names::new("larder", "0");
+    let names = names("0");
     let (above, nonce) = (above.to_string(), nonce.to_string());
     let run = Run {
         role: Role::Append,
@@ -19,7 +25,7 @@ async fn append(links: &Links, above: PurgeId, nonce: u32, record: &[u8], most: 
 }
 
 async fn sync(links: &Links, position: &str, me: &str) -> Answer {
-    let names = Names::new("larder", me);
+    let names = names(me);
     let run = Run {
         role: Role::Sync,
         keys: &[&names.log, &names.nodes, &names.number],
@@ -39,7 +45,7 @@ const MANY: (&str, &str) = ("1000", "100000000");
 #[tokio::test]
 async fn ids_are_made_as_the_model_makes_them() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let links = links(&server);
         // The store's clock is behind all of these: what there is, and what must be exceeded, counts.
         let id = |ms, seq| PurgeId::from_parts(ms, seq).unwrap();
@@ -68,7 +74,7 @@ async fn ids_are_made_as_the_model_makes_them() {
 #[tokio::test]
 async fn an_answer_ends_by_number_or_bytes_and_then_says_no_tail() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let links = links(&server);
         assert_eq!(sync(&links, "", "a").await.tail, Some(PurgeId::ZERO));
         let mut ids = Vec::new();
@@ -92,7 +98,7 @@ async fn an_answer_ends_by_number_or_bytes_and_then_says_no_tail() {
 #[tokio::test]
 async fn the_log_is_bounded_in_records_and_bytes() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let links = links(&server);
         let length = async || match server.ask(&["XLEN", "{larder:purge}:log"]).await {
             Value::Int(length) => length,
@@ -113,7 +119,7 @@ async fn the_log_is_bounded_in_records_and_bytes() {
 #[tokio::test]
 async fn a_position_off_this_branch_is_not_published() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let links = links(&server);
         let id = append(&links, PurgeId::ZERO, 1, b"x", MANY).await;
         let next = append(&links, PurgeId::ZERO, 1, b"x", MANY).await;

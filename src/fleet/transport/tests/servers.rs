@@ -1,79 +1,32 @@
-//! Real servers: `redis-server`, and Valkey's where `LARDER_VALKEY` says where it is. Each ends with the test that began it.
+//! Real servers, and the way to ask one past the nodes.
 
 use super::*;
+use crate::fleet::testing::Process;
+pub use crate::fleet::testing::stores;
 use redis::Value;
 use std::ffi::OsString;
-use std::process::{Child, Command, Stdio};
+use std::ops::{Deref, DerefMut};
 
-/// What to test against. A machine without `redis-server` fails, unless `LARDER_NO_REDIS` says that this is meant.
-pub fn stores() -> Vec<OsString> {
-    if std::env::var_os("LARDER_NO_REDIS").is_some() {
-        eprintln!("LARDER_NO_REDIS is set: nothing is tested against a real store");
-        return Vec::new();
+pub struct Server(Process);
+
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.0
     }
-    let mut stores = vec![OsString::from("redis-server")];
-    match std::env::var_os("LARDER_VALKEY") {
-        Some(valkey) => stores.push(valkey),
-        None => eprintln!("LARDER_VALKEY is not set: Valkey is not tested"),
-    }
-    stores
 }
 
-pub struct Server {
-    child: Child,
-    store: OsString,
-    pub port: u16,
-    dir: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.0
     }
 }
 
 impl Server {
-    pub async fn start(store: &OsString) -> Self {
-        for _ in 0..5 {
-            let dir = tempfile::tempdir().unwrap();
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = listener.local_addr().unwrap().port();
-            drop(listener);
-            let child = spawn(store, port, dir.path());
-            let mut server = Self { child, store: store.clone(), port, dir };
-            if server.is_up().await {
-                return server;
-            }
-        }
-        panic!("{store:?} doesn't start");
-    }
-
-    async fn is_up(&mut self) -> bool {
-        let looking = async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-                if self.child.try_wait().unwrap().is_some() {
-                    return false;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            true
-        };
-        tokio::time::timeout(AMPLE, looking).await.expect("a server that neither starts nor ends")
-    }
-
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// At the same place, empty.
-    pub async fn start_again(&mut self) {
-        self.child = spawn(&self.store, self.port, self.dir.path());
-        assert!(self.is_up().await);
+    /// See [`Process::start`].
+    pub fn start(store: &OsString) -> Self {
+        Self(Process::start(store, &[]))
     }
 
     /// Asks past the nodes.
@@ -88,28 +41,4 @@ impl Server {
         commands.cmd(command[0]).arg(&command[1..]).cmd("PING");
         links.call(Role::Small, b"x", &commands, AMPLE).await.map(|mut values| values.remove(0))
     }
-}
-
-fn spawn(store: &OsString, port: u16, dir: &std::path::Path) -> Child {
-    Command::new(store)
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--dir",
-        ])
-        .arg(dir)
-        .args(["--repl-diskless-sync-delay", "0"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|e| {
-            panic!("{store:?} doesn't start ({e}): install it, or set LARDER_NO_REDIS=1 to go without")
-        })
 }

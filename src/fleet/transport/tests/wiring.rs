@@ -6,7 +6,7 @@ use redis::Value;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_reaches_every_node_and_its_receipt_says_when() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let nodes = three(&server).await;
         let born = nodes.each_ref().map(|node| node.purges.cursor());
         let at = nodes[0].purge("t");
@@ -31,7 +31,7 @@ async fn a_purge_reaches_every_node_and_its_receipt_says_when() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invalidations_by_unsafe_methods_reach_the_others() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let nodes = three(&server).await;
         let born = nodes[2].purges.cursor();
         let url = Selector::url("http://e/x").unwrap();
@@ -46,7 +46,7 @@ async fn invalidations_by_unsafe_methods_reach_the_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_selectors_are_one_purge() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let nodes = three(&server).await;
         let born = nodes[1].purges.cursor();
         let selectors =
@@ -63,7 +63,7 @@ async fn ten_thousand_selectors_are_one_purge() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_comes_late_reads_the_log_in_portions() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let first = TestNode::start(server.port, "first").await;
         first.synced().await;
         let mut last = At::Pending(0);
@@ -87,7 +87,7 @@ async fn a_node_that_comes_late_reads_the_log_in_portions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rulings_17_who_signs_off_is_not_waited_for_and_who_is_cut_off_is_for_a_while() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let nodes = three(&server).await;
         nodes[2].transport.sign_off().await;
         eventually("two are left", || nodes[0].state().nodes.len() == 2).await;
@@ -109,7 +109,7 @@ async fn rulings_17_who_signs_off_is_not_waited_for_and_who_is_cut_off_is_for_a_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_made_while_the_store_is_away_waits_for_it() {
     for store in stores() {
-        let mut server = Server::start(&store).await;
+        let mut server = Server::start(&store);
         let nodes = three(&server).await;
         let born = nodes.each_ref().map(|node| node.purges.cursor());
         server.kill();
@@ -119,7 +119,7 @@ async fn a_purge_made_while_the_store_is_away_waits_for_it() {
         let reach = nodes[0].transport.reach(at, Duration::from_millis(100)).await;
         assert_eq!((reach.id, reach.missing), (None, vec!["fleet unreachable".to_owned()]));
         eventually("unsynced", || nodes.iter().all(|node| !node.state().synced)).await;
-        server.start_again().await;
+        server.start_again();
         nodes[0].everywhere(at).await;
         // A node that comes back later than it counts asks the origin until it has heard of it.
         settled(&nodes).await;
@@ -132,7 +132,7 @@ async fn a_purge_made_while_the_store_is_away_waits_for_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_store_takes_purges_and_beats() {
     for store in stores() {
-        let server = Server::start(&store).await;
+        let server = Server::start(&store);
         let nodes = three(&server).await;
         assert_eq!(server.ask(&["CONFIG", "SET", "maxmemory", "1"]).await, Value::Okay);
         assert_eq!(server.try_to_ask(&["SET", "x", "y"]).await, Err(CallError::Full));

@@ -25,6 +25,45 @@ async fn nine_mixed_requests() {
     }
 }
 
+/// Lines that were read before are not read again: whatever comes before them, or differs in them, is judged as ever.
+#[tokio::test]
+async fn the_lines_of_the_last_request_after_another_request_line() {
+    const LINES: &str = "Host: a\r\nUser-Agent: x\r\nX:\r\nAccept: */*\r\n\r\n";
+    let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(9000));
+    for (line, fast) in [
+        ("GET /hit/7 HTTP/1.1\r\n", true),
+        ("HEAD /hit/7 HTTP/1.1\r\n", true),
+        ("GET /hit/2500?a=%20 HTTP/1.1\r\n", false),
+        ("GET /miss HTTP/1.1\r\n", false),
+        ("POST /hit/7 HTTP/1.1\r\n", false),
+        ("get /hit/7 HTTP/1.1\r\n", false),
+        ("GET /hit/7 HTTP/1.0\r\n", false),
+        ("GET /hit/7 HTTP/1.2\r\n", true),
+        ("GET  /hit/7 HTTP/1.1\r\n", false),
+        ("GET /hit/7  HTTP/1.1\r\n", false),
+        ("GET /hit/7 HTTP/1.1\n", false),
+        ("GET /hit/7 HTTP/1.1\r\nX: y\r\n", true),
+        ("GET /hit/7 HTTP/1.1\r\nRange: bytes=0-1\r\n", true),
+        ("GET /hit/7#x HTTP/1.1\r\n", false),
+        ("GET /hit/7\u{e4} HTTP/1.1\r\n", false),
+        ("GET hit/7 HTTP/1.1\r\n", false),
+        ("GET http://a/hit/7 HTTP/1.1\r\n", false),
+        ("GET * HTTP/1.1\r\n", false),
+        (&long, false),
+    ] {
+        let input = format!(
+            "GET /hit/1 HTTP/1.1\r\n{LINES}{line}{LINES}GET /hit/2 HTTP/1.1\r\nConnection: close\r\n{LINES}"
+        );
+        let methods = ["GET", if line.starts_with("HEAD") { "HEAD" } else { "GET" }, "GET"];
+        for pipe in [64 * 1024, 1] {
+            let (a, b, hits) = both(&input, pipe).await;
+            assert_eq!(replies(&a, &methods), replies(&b, &methods), "{line:?}");
+            let refused = replies(&a, &methods).len() == 2;
+            assert_eq!(hits, 1 + usize::from(fast) + usize::from(!refused), "{line:?}");
+        }
+    }
+}
+
 /// A request, the method and whether the fast lane is meant to take it.
 fn request(paths: &'static [&'static str]) -> impl Strategy<Value = (String, &'static str)> {
     let method = prop_oneof![4 => Just("GET"), 1 => Just("HEAD"), 1 => Just("POST"), 1 => Just("PURGE")];

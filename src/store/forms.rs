@@ -1,0 +1,109 @@
+//! The coded forms of a stored response (`compress`): made of its body once, when a client wants one, and kept beside it. A
+//! form lives and dies with the entry that it was made of: a purge of that one is a purge of the form, and a new answer
+//! that takes its place leaves no form of the old behind.
+
+use super::entry::Entry;
+use crate::semantics::coding::Coding;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// See the head of this file. Of most entries there are none, which costs two words.
+#[derive(Debug, Default)]
+pub struct Forms {
+    /// Set where the entry is itself a form.
+    coding: Option<Coding>,
+    slots: OnceLock<Box<[Slot; Coding::ALL.len()]>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// `None` once it is known to be no smaller than the plain form.
+    form: OnceLock<Option<Arc<Entry>>>,
+    /// Somebody is making it.
+    making: AtomicBool,
+}
+
+/// What there is of one form.
+#[derive(Clone, Copy, Debug)]
+pub enum Form<'e> {
+    Missing,
+    Made(&'e Arc<Entry>),
+    /// It would be no smaller than the plain form.
+    Useless,
+}
+
+impl Forms {
+    /// Of an entry that is itself a form, and has none.
+    pub(super) fn of(coding: Coding) -> Self {
+        Self { coding: Some(coding), slots: OnceLock::new() }
+    }
+
+    /// The coding of an entry that is a form.
+    pub fn coding(&self) -> Option<Coding> {
+        self.coding
+    }
+
+    pub fn get(&self, coding: Coding) -> Form<'_> {
+        let slot = self.slots.get().map(|slots| slot(slots, coding));
+        match slot.and_then(|slot| slot.form.get()) {
+            None => Form::Missing,
+            Some(None) => Form::Useless,
+            Some(Some(form)) => Form::Made(form),
+        }
+    }
+
+    /// Whether the caller is the one that may make this form now; released by [`Forms::end`].
+    pub fn begin(&self, coding: Coding) -> bool {
+        let slot = slot(self.slots.get_or_init(Box::default), coding);
+        !slot.making.swap(true, Ordering::AcqRel) && slot.form.get().is_none()
+    }
+
+    pub fn end(&self, coding: Coding) {
+        if let Some(slots) = self.slots.get() {
+            slot(slots, coding).making.store(false, Ordering::Release);
+        }
+    }
+
+    /// Puts a form in its place, `None` for one that is of no use. The first one stays.
+    pub fn put(&self, coding: Coding, form: Option<Arc<Entry>>) {
+        let _ = slot(self.slots.get_or_init(Box::default), coding).form.set(form);
+    }
+
+    /// Bytes that the forms are charged with.
+    pub fn weight(&self) -> u64 {
+        let form = |coding: Coding| match self.get(coding) {
+            Form::Made(form) => form.weight(),
+            Form::Missing | Form::Useless => 0,
+        };
+        if self.slots.get().is_none() { 0 } else { Coding::ALL.into_iter().map(form).sum() }
+    }
+}
+
+fn slot(slots: &[Slot; Coding::ALL.len()], coding: Coding) -> &Slot {
+    let [zstd, brotli, gzip] = slots;
+    match coding {
+        Coding::Zstd => zstd,
+        Coding::Brotli => brotli,
+        Coding::Gzip => gzip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_makes_a_form_and_nobody_one_that_is_there() {
+        let forms = Forms::default();
+        assert!(forms.begin(Coding::Gzip) && !forms.begin(Coding::Gzip));
+        assert!(forms.begin(Coding::Brotli), "another form");
+        forms.end(Coding::Gzip);
+        assert!(forms.begin(Coding::Gzip));
+        forms.put(Coding::Gzip, None);
+        forms.end(Coding::Gzip);
+        assert!(!forms.begin(Coding::Gzip));
+        assert!(matches!(forms.get(Coding::Gzip), Form::Useless));
+        assert!(matches!(forms.get(Coding::Brotli), Form::Missing));
+        assert_eq!(forms.weight(), 0);
+    }
+}
