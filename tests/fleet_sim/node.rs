@@ -9,6 +9,7 @@ use larder::fleet::links::{Dial, Dialling, Links, Stream};
 use larder::fleet::settings::{Address, Auth, Breaker, Keys, Settings, Topology, WhenUnsynced};
 use larder::fleet::transport::Transport;
 use larder::observe::Metrics;
+use larder::purge::fleet::OutboxLimits;
 use larder::purge::{At, Limits, Purge, PurgeLog};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -55,6 +56,7 @@ pub struct Common {
     /// Where each node's new connections lead.
     pub believes: Mutex<[usize; NODES]>,
     pub metrics: Arc<Metrics>,
+    pub outbox: OutboxLimits,
     pub seeds: Mutex<Rng>,
     /// Begin processes.
     pub starts: [Notify; NODES],
@@ -107,6 +109,16 @@ fn settings(node: usize) -> Settings {
 const LIMITS: Limits =
     Limits { selectors: 12, writes: 4, predicates: 2, buckets: 32, shards: 1, history: 40, receipts: 4 };
 
+/// The same of the outbox, in half of the schedules: what is folded into purges of everything hides what may be wrong with single ones.
+pub const SMALL: OutboxLimits =
+    OutboxLimits { purges: 3, unread: 4, selectors: 40, recent: 6, writes_per_record: 3, records_per_step: 2 };
+
+/// The most that may wait under these limits: of each kind its limit, one more that is being added, what is on its way, and what
+/// goes out again after a fork.
+pub fn most_waiting(limits: &OutboxLimits) -> usize {
+    limits.purges + limits.unread + limits.recent + limits.records_per_step + 1
+}
+
 /// One life after the other. A killed process is one whose everything is dropped: a runtime that is thrown away drops its tasks in an
 /// order that depends on what ran before in this process, and then a seed is no schedule.
 pub async fn run(common: Arc<Common>, node: usize) -> turmoil::Result {
@@ -123,7 +135,8 @@ async fn live(common: Arc<Common>, node: usize) -> turmoil::Result {
     let purges = Arc::new(PurgeLog::in_fleet(LIMITS));
     let dial = Arc::new(Simulated { node, common: common.clone() });
     let links = Links::with_dial(&settings, clock.clone(), dial);
-    let transport = Transport::with_rng(links, &settings, purges.clone(), common.metrics.clone(), clock, rng);
+    let (metrics, limits) = (common.metrics.clone(), common.outbox);
+    let transport = Transport::with(links, &settings, purges.clone(), metrics, clock, limits, rng);
     let (orders, mut ordered) = mpsc::channel(256);
     let killed = Arc::new(Notify::new());
     let kill = killed.clone();

@@ -1,6 +1,6 @@
 //! A server's side of a connection.
 
-use crate::store::{APPEND, LEAVE, NUMBER, Reply, SYNC, Store};
+use crate::store::{APPEND, LEAVE, Mood, NUMBER, Reply, SYNC, Store};
 use larder::purge::PurgeId;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -38,6 +38,10 @@ pub async fn serve(mut stream: TcpStream, store: Arc<Mutex<Store>>, server: usiz
         };
         let Ok(command) = command else { return };
         let reply = answer(&command, &store, server, portion, &mut wrote_at).await;
+        let mood = store.lock().unwrap().servers[server].mood;
+        if let Mood::Slow(ms) = mood {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
         let mut out = Vec::new();
         reply.write(&mut out);
         if stream.write_all(&out).await.is_err() {

@@ -13,15 +13,25 @@ use tokio::sync::Notify;
 pub const SERVERS: usize = 2;
 pub const NAMES: [&str; SERVERS] = ["store-0", "store-1"];
 
-pub const APPEND: &str = include_str!("../../src/fleet/transport/append.lua");
-pub const SYNC: &str = include_str!("../../src/fleet/transport/sync.lua");
-pub const NUMBER: &str = include_str!("../../src/fleet/transport/number.lua");
-pub const LEAVE: &str = include_str!("../../src/fleet/transport/leave.lua");
+macro_rules! script {
+    ($($file:literal),+) => { concat!($(include_str!(concat!("../../src/fleet/transport/", $file))),+) };
+}
+pub const APPEND: &str = script!("common.lua", "append.lua");
+pub const SYNC: &str = script!("common.lua", "sync.lua");
+pub const NUMBER: &str = script!("number.lua");
+pub const LEAVE: &str = script!("common.lua", "leave.lua");
 
-/// What a store does that hides from the nodes what they must know: then promises must break, or the simulation sees nothing.
+/// A rule that is broken: then promises must break, or the simulation sees nothing. Most hide from the nodes what the store must tell
+/// them, which is the same as nodes that don't look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     None,
+    /// Records that are missing are not missed.
+    NoGaps,
+    /// The end of the log is not compared with where a node stands.
+    NoTails,
+    /// A node that is cut off serves on as if nothing were.
+    ServeUnsynced,
     /// Every master says that it has no replicas, so that its word is taken for proof.
     NoReplicas,
     /// A server claims to have numbers that another one took.
@@ -30,6 +40,32 @@ pub enum Flaw {
     AnyBranch,
     /// A list of nodes that was lost looks like the one before.
     SameList,
+}
+
+impl Flaw {
+    pub const ALL: [Self; 7] = [
+        Self::NoGaps,
+        Self::NoTails,
+        Self::ServeUnsynced,
+        Self::NoReplicas,
+        Self::AnyNumber,
+        Self::AnyBranch,
+        Self::SameList,
+    ];
+}
+
+/// How a server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Well,
+    /// It refuses what would take memory.
+    Full,
+    /// It refuses everything.
+    Loading,
+    /// It answers late by so many ms.
+    Slow(u64),
+    /// What it answers means nothing.
+    Rubbish,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +104,7 @@ pub struct Server {
     /// One of them is.
     pub reset: Arc<Notify>,
     pub scripts: HashSet<String>,
+    pub mood: Mood,
     flaw: Flaw,
     clock: Clock,
 }
@@ -121,6 +158,7 @@ impl Server {
             closed: Arc::default(),
             reset: Arc::default(),
             scripts: HashSet::new(),
+            mood: Mood::Well,
             flaw,
             clock,
         }
@@ -134,6 +172,14 @@ impl Server {
     pub fn script(&mut self, script: &str, keys: &[Vec<u8>], args: &[Vec<u8>], portion: usize) -> Reply {
         if self.is_replica {
             return Reply::Error("READONLY You can't write against a read only replica.");
+        }
+        match self.mood {
+            Mood::Full if script == APPEND => {
+                return Reply::Error("OOM command not allowed when used memory > 'maxmemory'.");
+            }
+            Mood::Loading => return Reply::Error("LOADING the dataset is in memory soon"),
+            Mood::Rubbish => return Reply::Array(vec![bulk("rubbish"), Reply::Nil]),
+            Mood::Well | Mood::Full | Mood::Slow(_) => {}
         }
         self.data.offset += 1;
         match script {
@@ -154,9 +200,12 @@ impl Server {
 
     fn append(&mut self, args: &[Vec<u8>]) -> Reply {
         let above = text(&args[0]).parse().unwrap();
-        let id = PurgeId::appended(self.data.last, above, self.now(), text(&args[1]).parse().unwrap());
-        self.push(id, Some(self.data.last), &args[2]);
-        bulk(id)
+        for record in args[3..].chunks_exact(2) {
+            let nonce = text(&record[0]).parse().unwrap();
+            let id = PurgeId::appended(self.data.last, above, self.now(), nonce);
+            self.push(id, Some(self.data.last), &record[1]);
+        }
+        bulk(self.data.last)
     }
 
     pub fn push(&mut self, id: PurgeId, prev: Option<PurgeId>, payload: &[u8]) {
@@ -183,8 +232,17 @@ impl Server {
             Some(first) => first.prev.map(id).as_deref() == Some(&position),
             None => tail.map(id).as_deref() == Some(&position),
         };
-        let records = records.into_iter().map(|record| {
-            let prev = record.prev.map_or_else(String::new, id);
+        let stands = (!position.is_empty()).then_some(after);
+        let tail = match (tail, stands) {
+            (Some(tail), Some(at)) if self.hides(&records, tail, at) => Some(at),
+            _ => tail,
+        };
+        let skipped = records.first().and_then(|first| first.prev).zip(stands).is_some_and(|(prev, at)| prev > at);
+        let records = records.into_iter().enumerate().map(|(nth, record)| {
+            let prev = match nth {
+                0 if skipped && self.flaw == Flaw::NoGaps => position.clone(),
+                _ => record.prev.map_or_else(String::new, id),
+            };
             Reply::Array(vec![bulk(record.id), bulk(prev), Reply::Bulk(record.payload.to_vec())])
         });
         let records = Reply::Array(records.collect());
@@ -221,6 +279,16 @@ impl Server {
         ])
     }
 
+    /// Whether a flaw hides that the log ends elsewhere than where the node stands.
+    fn hides(&self, records: &[&Stored], tail: PurgeId, at: PurgeId) -> bool {
+        records.is_empty()
+            && match self.flaw {
+                Flaw::NoGaps => tail > at,
+                Flaw::NoTails => tail != at,
+                _ => false,
+            }
+    }
+
     pub fn info(&self) -> Reply {
         let role = if self.is_replica { "slave" } else { "master" };
         let mut info = format!("# Replication\r\nrole:{role}\r\n");
@@ -248,8 +316,10 @@ pub struct Store {
     /// The other one believes that it is the master, too.
     pub isolated: bool,
     histories: u64,
-    /// When the store last lost everything, ms.
+    /// When the store last lost data otherwise than by a fail-over, ms.
     pub lost_at: Option<u64>,
+    /// What its master has on disk.
+    saved: Data,
 }
 
 impl Store {
@@ -258,7 +328,7 @@ impl Store {
             Server::new(clock.clone(), flaw, 1, false, skews[0]),
             Server::new(clock.clone(), flaw, 1, true, skews[1]),
         ];
-        Self { servers, master: 0, linked: false, third: false, isolated: false, histories: 1, lost_at: None }
+        Self { servers, master: 0, linked: false, third: false, isolated: false, histories: 1, lost_at: None, saved: Data::default() }
     }
 
     pub fn other(&self) -> usize {
@@ -319,24 +389,34 @@ impl Store {
         true
     }
 
-    /// Nothing is left; `restarted`: as another process.
-    pub fn lose_everything(&mut self, restarted: bool) {
+    pub fn save(&mut self) {
+        self.saved = self.leader().data.clone();
+    }
+
+    /// Nothing is left.
+    pub fn flush(&mut self) {
         self.lost_at = Some(self.leader().clock.now().mono.0);
-        self.histories += u64::from(restarted);
-        let (history, was_linked) = (self.histories, self.linked);
         let leader = self.leader_mut();
         leader.data = Data { offset: leader.data.offset, ..Data::default() };
-        if restarted {
-            leader.history = history;
-            leader.acknowledged = None;
-            leader.closed.notify_waiters();
-            leader.scripts.clear();
-            // Its replica follows the new process only once it is attached again.
-            self.linked = false;
-            self.third = false;
-        }
-        if was_linked && !restarted {
+        if self.linked {
             self.replicate();
         }
+    }
+
+    /// Another process leads, with what was on disk, or with nothing.
+    pub fn restart(&mut self, with_saved: bool) {
+        self.lost_at = Some(self.leader().clock.now().mono.0);
+        self.histories += 1;
+        let (history, saved) = (self.histories, self.saved.clone());
+        let leader = self.leader_mut();
+        let offset = leader.data.offset;
+        leader.data = Data { offset, ..if with_saved { saved } else { Data::default() } };
+        leader.history = history;
+        leader.acknowledged = None;
+        leader.closed.notify_waiters();
+        leader.scripts.clear();
+        // Its replica follows the new process only once it is attached again.
+        self.linked = false;
+        self.third = false;
     }
 }

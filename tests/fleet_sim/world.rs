@@ -4,11 +4,12 @@ use crate::content::{self, KEYS, WHAT, names};
 use crate::node::{self, Cell, Common, NODE_NAMES, NODES, Order};
 use crate::oracle::{MAX_UNSYNCED, Oracle, Use};
 use crate::resp;
-use crate::store::{Flaw, NAMES, SERVERS, Store};
+use crate::store::{Flaw, Mood, NAMES, SERVERS, Store};
 use fastrand::Rng;
 use larder::clock::Clock;
 use larder::observe::Metrics;
 use larder::observe::metrics::Vocabulary;
+use larder::purge::fleet::OutboxLimits;
 use larder::purge::sync::usable_unsynced;
 use larder::purge::{Born, Check, Mode, PurgeId, Verdict};
 use larder::time::Mono;
@@ -35,7 +36,10 @@ enum Event {
     FailOver,
     Attach,
     Third,
+    Save,
     Flush,
+    Restart,
+    Mood,
     Trim,
     Rubbish,
     SetClock,
@@ -44,7 +48,7 @@ enum Event {
 }
 
 /// How often each happens, of a hundred thousand.
-const USUAL: [(Event, u32); 17] = [
+const USUAL: [(Event, u32); 20] = [
     (Event::Request, 50_000),
     (Event::Finish, 20_000),
     (Event::Replicate, 12_000),
@@ -56,7 +60,10 @@ const USUAL: [(Event, u32); 17] = [
     (Event::FailOver, 80),
     (Event::Attach, 100),
     (Event::Third, 500),
-    (Event::Flush, 30),
+    (Event::Save, 100),
+    (Event::Flush, 20),
+    (Event::Restart, 40),
+    (Event::Mood, 300),
     (Event::Trim, 100),
     (Event::Rubbish, 30),
     (Event::SetClock, 60),
@@ -115,6 +122,9 @@ enum Net {
     Cut,
     /// Nothing arrives, nothing is lost.
     Held,
+    /// Nothing gets to the store; or from it.
+    Deaf,
+    Mute,
 }
 
 #[derive(Debug)]
@@ -133,6 +143,17 @@ struct Flight {
     began: u64,
 }
 
+/// What a node could have stored just before a purge: in the end it must know that the purge selects it.
+#[derive(Debug)]
+struct Probe {
+    number: usize,
+    mode: Mode,
+    key: usize,
+    issuer: (usize, u32),
+    node: (usize, u32),
+    born: Born,
+}
+
 type Shared = [Option<(PurgeId, u64)>; KEYS];
 
 /// What happened, to see that it does.
@@ -148,6 +169,9 @@ pub struct Counts {
     pub forks: u64,
     pub gaps: u64,
     pub unreadable: u64,
+    /// Purges whose end was looked at, on every node; and the most that waited.
+    pub probes: u64,
+    pub waiting: usize,
     pub settled_after_ms: u64,
 }
 
@@ -163,6 +187,8 @@ impl Counts {
         self.forks += other.forks;
         self.gaps += other.gaps;
         self.unreadable += other.unreadable;
+        self.probes += other.probes;
+        self.waiting = self.waiting.max(other.waiting);
         self.settled_after_ms = self.settled_after_ms.max(other.settled_after_ms);
     }
 }
@@ -177,6 +203,10 @@ pub struct World {
     /// The shared tier as the replica has it.
     replicated: Shared,
     flights: Vec<Flight>,
+    probes: Vec<Probe>,
+    /// Counts the lives of each node.
+    lives: [u32; NODES],
+    flaw: Flaw,
     /// When the last purge was issued. No fill begins in the same tick: which came first would be open.
     purged_at: u64,
     net: [[Net; SERVERS]; NODES],
@@ -224,6 +254,7 @@ impl World {
             oracle: Mutex::new(Oracle::default()),
             believes: Mutex::default(),
             metrics: metrics(),
+            outbox: if rng.bool() { node::SMALL } else { OutboxLimits::default() },
             seeds: Mutex::new(rng.fork()),
             starts: Default::default(),
             receipts: Mutex::default(),
@@ -263,6 +294,9 @@ impl World {
             shared: Default::default(),
             replicated: Default::default(),
             flights: Vec::new(),
+            probes: Vec::new(),
+            lives: [0; NODES],
+            flaw,
             purged_at: 0,
             net: [[Net::Up; SERVERS]; NODES],
             down: [None; NODES],
@@ -294,8 +328,14 @@ impl World {
         }
         self.common.clock.advance(TICK);
         let now = self.common.now();
-        for cell in self.common.cells.lock().unwrap().iter_mut().flatten().filter(|cell| cell.met.is_none()) {
-            cell.met = cell.transport.state().position.map(|_| now);
+        let most = node::most_waiting(&self.common.outbox);
+        for cell in self.common.cells.lock().unwrap().iter_mut().flatten() {
+            let state = cell.transport.state();
+            cell.met = cell.met.or(state.position.map(|_| now));
+            self.counts.waiting = self.counts.waiting.max(state.waiting);
+            if state.waiting > most {
+                self.failure.get_or_insert(format!("{} purges wait on a node", state.waiting));
+            }
         }
         let store = self.common.store.lock().unwrap();
         let mut oracle = self.common.oracle.lock().unwrap();
@@ -339,7 +379,10 @@ impl World {
             Event::FailOver => self.fail_over(),
             Event::Attach => self.common.store.lock().unwrap().attach(),
             Event::Third => self.common.store.lock().unwrap().third = true,
-            Event::Flush => self.flush(),
+            Event::Save => self.common.store.lock().unwrap().save(),
+            Event::Flush => self.lose(false),
+            Event::Restart => self.lose(true),
+            Event::Mood => self.change_mood(),
             Event::Trim => {
                 let keep = self.rng.usize(..4);
                 let mut store = self.common.store.lock().unwrap();
@@ -373,9 +416,9 @@ impl World {
     fn request(&mut self, node: usize) {
         let key = self.rng.usize(..KEYS);
         let now = Mono(self.common.now());
-        let Some((purges, synced)) = self.with(node, |c| (c.purges.clone(), c.purges.is_synced(now))) else {
-            return;
-        };
+        let lax = self.flaw == Flaw::ServeUnsynced;
+        let known = self.with(node, |c| (c.purges.clone(), lax || c.purges.is_synced(now)));
+        let Some((purges, synced)) = known else { return };
         self.counts.uses += 1;
         let content = content::key(key);
         if let Some(entry) = &self.memory[node][key] {
@@ -454,6 +497,7 @@ impl World {
             oracle.applied(node, number, now.mono.0);
             number
         };
+        self.probe(node, number, what, mode);
         let at = transport.submit(content::purge(number, what, mode), now.wall).at;
         self.counts.purges += 1;
         self.purged_at = now.mono.0;
@@ -463,18 +507,51 @@ impl World {
         }
     }
 
+    fn probe(&mut self, issuer: usize, number: usize, what: usize, mode: Mode) {
+        let Some(key) = (0..KEYS).find(|key| names(what, *key)) else { return };
+        for node in 0..NODES {
+            if let Some(born) = self.with(node, |cell| cell.purges.cursor()) {
+                let [issuer, node] = [issuer, node].map(|node| (node, self.lives[node]));
+                self.probes.push(Probe { number, mode, key, issuer, node, born });
+            }
+        }
+    }
+
+    /// Every purge that was given to a node that lives on, or that the store holds, has reached every node.
+    fn look_at_probes(&mut self) {
+        let holds = self.common.store.lock().unwrap().leader().data.holds.clone();
+        for Probe { number, mode, key, issuer, node, born } in std::mem::take(&mut self.probes) {
+            let lives = |(node, life): (usize, u32)| self.lives[node] == life;
+            if !lives(node) || !(lives(issuer) || holds.contains(&number)) {
+                continue;
+            }
+            let content = content::key(key);
+            let check = |c: &Cell| c.purges.check(born, &content.selectors, &content.subject());
+            let Some(verdict) = self.with(node.0, check) else { continue };
+            self.counts.probes += 1;
+            if verdict < Verdict::from(mode) {
+                let name = NODE_NAMES[node.0];
+                self.failure.get_or_insert(format!("{name} never heard of purge {number}: {verdict:?}, {born:?}"));
+            }
+        }
+    }
+
     fn relink(&mut self, node: usize) {
         let server = self.rng.usize(..SERVERS);
         let (a, b) = (NODE_NAMES[node], NAMES[server]);
         let before = self.net[node][server];
-        let after = match (before, self.rng.u32(..4)) {
+        let after = match (before, self.rng.u32(..6)) {
             (Net::Up, 0 | 1) => Net::Cut,
             (Net::Up, 2) => Net::Held,
+            (Net::Up, 3) => Net::Deaf,
+            (Net::Up, 4) => Net::Mute,
             _ => Net::Up,
         };
         match (before, after) {
             (_, Net::Cut) => self.sim.partition(a, b),
             (_, Net::Held) => self.sim.hold(a, b),
+            (_, Net::Deaf) => self.sim.partition_oneway(a, b),
+            (_, Net::Mute) => self.sim.partition_oneway(b, a),
             (Net::Held, Net::Up) => self.sim.release(a, b),
             (_, Net::Up) => self.sim.repair(a, b),
         }
@@ -496,13 +573,31 @@ impl World {
         tell!(self, "{} leads, its log ends at {last}", NAMES[master]);
     }
 
-    fn flush(&mut self) {
-        let restarted = self.rng.bool();
-        self.common.store.lock().unwrap().lose_everything(restarted);
-        if self.rng.bool() {
+    fn lose(&mut self, restarted: bool) {
+        let with_saved = restarted && self.rng.bool();
+        let last = {
+            let mut store = self.common.store.lock().unwrap();
+            if restarted { store.restart(with_saved) } else { store.flush() }
+            store.leader().data.last
+        };
+        if !with_saved && self.rng.bool() {
             self.shared = Default::default();
         }
-        tell!(self, "the store is empty, restarted: {restarted}");
+        tell!(self, "the store has lost data, restarted: {restarted}, its log ends at {last}");
+    }
+
+    fn change_mood(&mut self) {
+        let server = self.rng.usize(..SERVERS);
+        let mut store = self.common.store.lock().unwrap();
+        let mood = &mut store.servers[server].mood;
+        *mood = match (*mood, self.rng.u32(..5)) {
+            (Mood::Well, 0 | 1) => Mood::Slow(self.rng.u64(5..500)),
+            (Mood::Well, 2) => Mood::Full,
+            (Mood::Well, 3) => Mood::Loading,
+            (Mood::Well, _) => Mood::Rubbish,
+            _ => Mood::Well,
+        };
+        tell!(self, "{}: {:?}", NAMES[server], *mood);
     }
 
     fn crash(&mut self, node: usize) {
@@ -513,6 +608,7 @@ impl World {
         if let Some(cell) = self.common.cells.lock().unwrap()[node].take() {
             cell.kill.notify_one();
         }
+        self.lives[node] += 1;
         self.memory[node] = Default::default();
         self.flights.retain(|flight| flight.node != node);
         self.common.oracle.lock().unwrap().restarted(node);
@@ -560,6 +656,7 @@ impl World {
         {
             let mut store = self.common.store.lock().unwrap();
             store.attach();
+            store.servers.iter_mut().for_each(|server| server.mood = Mood::Well);
             *self.common.believes.lock().unwrap() = [store.master; NODES];
         }
         tell!(self, "all is well");
@@ -576,6 +673,9 @@ impl World {
             })
         });
         self.counts.settled_after_ms = self.common.now() - began;
+        if self.failure.is_none() {
+            self.look_at_probes();
+        }
         let before = self.common.receipts.lock().unwrap().0;
         let number = self.common.oracle.lock().unwrap().purges.len();
         while self.failure.is_none() && self.common.oracle.lock().unwrap().purges.len() == number {

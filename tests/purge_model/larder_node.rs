@@ -261,7 +261,14 @@ impl Design for Larder {
             history: 40,
             receipts: 4,
         };
-        let outbox = OutboxLimits { purges: 6, selectors: 40, recent: 6, writes_per_record: 3 };
+        let outbox = OutboxLimits {
+            purges: 6,
+            unread: 12,
+            selectors: 40,
+            recent: 6,
+            writes_per_record: 3,
+            records_per_step: 3,
+        };
         let node = Node {
             log: PurgeLog::in_fleet(limits),
             follower: Follower::new(self.processes, Duration::from_millis(MAX_UNSYNCED), outbox),
@@ -365,25 +372,29 @@ impl Design for Larder {
                 numbers.insert(seq, number);
             }
         }
-        let nonce = at.rng.u32(..);
         let (lost, arrived) = (at.rng.u32(..100) < at.climate.appends_lost, at.rng.bool());
-        let nonce = if self.flaw == Flaw::CountedIds { 0 } else { nonce };
         let now = at.now;
         let Some(server) = at.store.server(at.links[node]) else { return };
         let Node { follower, numbers, .. } = &mut self.nodes[node];
-        let Some(append) = follower.next_append() else { return };
-        // Either it doesn't arrive, or the answer doesn't.
-        if !lost || arrived {
-            let id = PurgeId::appended(server.branch.last, append.above, server.clock(now), nonce);
-            let seqs = if matches!(append.body, Body::Purge(_)) { append.by.seqs.as_slice() } else { &[] };
-            let carried: Vec<usize> = seqs.iter().filter_map(|seq| numbers.get(seq).copied()).collect();
-            server.branch.append(id, append.by.clone(), append.body.clone(), &carried);
-            // Under counted ids, two branches may have one id.
-            self.carried.entry(id).or_default().extend(carried);
-        }
-        match lost {
-            true => follower.append_failed(&append),
-            false => follower.appended(&append),
+        let appends = follower.next_appends();
+        let above = appends.iter().map(|append| append.above).max().unwrap_or_default();
+        for append in &appends {
+            let nonce = at.rng.u32(..);
+            let nonce = if self.flaw == Flaw::CountedIds { 0 } else { nonce };
+            // Either it doesn't arrive, or the answer doesn't.
+            if !lost || arrived {
+                let id = PurgeId::appended(server.branch.last, above, server.clock(now), nonce);
+                let seqs =
+                    if matches!(append.body, Body::Purge(_)) { append.by.seqs.as_slice() } else { &[] };
+                let carried: Vec<usize> = seqs.iter().filter_map(|seq| numbers.get(seq).copied()).collect();
+                server.branch.append(id, append.by.clone(), append.body.clone(), &carried);
+                // Under counted ids, two branches may have one id.
+                self.carried.entry(id).or_default().extend(carried);
+            }
+            match lost {
+                true => follower.append_failed(append),
+                false => follower.appended(append),
+            }
         }
     }
 

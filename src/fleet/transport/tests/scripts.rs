@@ -17,7 +17,7 @@ async fn append(links: &Links, above: PurgeId, nonce: u32, record: &[u8], most: 
     let run = Run {
         role: Role::Append,
         keys: &[&names.log],
-        args: &[above.as_bytes(), nonce.as_bytes(), record, most.0.as_bytes(), most.1.as_bytes()],
+        args: &[above.as_bytes(), most.0.as_bytes(), most.1.as_bytes(), nonce.as_bytes(), record],
         then: &[],
         patience: AMPLE,
     };
