@@ -110,8 +110,14 @@ const LIMITS: Limits =
     Limits { selectors: 12, writes: 4, predicates: 2, buckets: 32, shards: 1, history: 40, receipts: 4 };
 
 /// The same of the outbox, in half of the schedules: what is folded into purges of everything hides what may be wrong with single ones.
-pub const SMALL: OutboxLimits =
-    OutboxLimits { purges: 3, unread: 4, selectors: 40, recent: 6, writes_per_record: 3, records_per_step: 2 };
+pub const SMALL: OutboxLimits = OutboxLimits {
+    purges: 3,
+    unread: 4,
+    selectors: 40,
+    recent: 6,
+    writes_per_record: 3,
+    records_per_step: 2,
+};
 
 /// The most that may wait under these limits: of each kind its limit, one more that is being added, what is on its way, and what
 /// goes out again after a fork.

@@ -52,6 +52,10 @@ impl Flaw {
         Self::AnyBranch,
         Self::SameList,
     ];
+
+    pub fn is_obvious(self) -> bool {
+        matches!(self, Self::NoGaps | Self::NoTails | Self::ServeUnsynced)
+    }
 }
 
 /// How a server answers.
@@ -237,7 +241,8 @@ impl Server {
             (Some(tail), Some(at)) if self.hides(&records, tail, at) => Some(at),
             _ => tail,
         };
-        let skipped = records.first().and_then(|first| first.prev).zip(stands).is_some_and(|(prev, at)| prev > at);
+        let skipped =
+            records.first().and_then(|first| first.prev).zip(stands).is_some_and(|(prev, at)| prev > at);
         let records = records.into_iter().enumerate().map(|(nth, record)| {
             let prev = match nth {
                 0 if skipped && self.flaw == Flaw::NoGaps => position.clone(),
@@ -328,7 +333,16 @@ impl Store {
             Server::new(clock.clone(), flaw, 1, false, skews[0]),
             Server::new(clock.clone(), flaw, 1, true, skews[1]),
         ];
-        Self { servers, master: 0, linked: false, third: false, isolated: false, histories: 1, lost_at: None, saved: Data::default() }
+        Self {
+            servers,
+            master: 0,
+            linked: false,
+            third: false,
+            isolated: false,
+            histories: 1,
+            lost_at: None,
+            saved: Data::default(),
+        }
     }
 
     pub fn other(&self) -> usize {

@@ -531,7 +531,8 @@ impl World {
             self.counts.probes += 1;
             if verdict < Verdict::from(mode) {
                 let name = NODE_NAMES[node.0];
-                self.failure.get_or_insert(format!("{name} never heard of purge {number}: {verdict:?}, {born:?}"));
+                self.failure
+                    .get_or_insert(format!("{name} never heard of purge {number}: {verdict:?}, {born:?}"));
             }
         }
     }
@@ -577,7 +578,11 @@ impl World {
         let with_saved = restarted && self.rng.bool();
         let last = {
             let mut store = self.common.store.lock().unwrap();
-            if restarted { store.restart(with_saved) } else { store.flush() }
+            if restarted {
+                store.restart(with_saved)
+            } else {
+                store.flush()
+            }
             store.leader().data.last
         };
         if !with_saved && self.rng.bool() {
