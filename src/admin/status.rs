@@ -83,10 +83,12 @@ fn memory(engine: &Engine, levels: &Levels) -> Value {
     })
 }
 
-/// The store that the fleet shares, in one word: what `/readyz` says too.
+/// The store that the fleet shares, in one word: what `/readyz` says too. One that takes connections and answers nothing
+/// is not `up`: this node does not hear of purges then.
 pub fn shared_word(fleet: &Fleet) -> &'static str {
     let states = fleet.links.states();
-    match (states.iter().any(|role| role.breaker_open), states.iter().any(|role| role.connected > 0)) {
+    let fails = states.iter().any(|role| role.breaker_open) || !fleet.log.state().synced;
+    match (fails, states.iter().any(|role| role.connected > 0)) {
         (false, true) => "up",
         (true, true) => "degraded",
         (_, false) => "down",

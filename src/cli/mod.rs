@@ -40,8 +40,8 @@ enum Command {
     Explain(explain::Args),
     /// Fetch many URLs through the proxy, so that visitors find them stored
     Warm(warm::Args),
-    /// Print the JSON Schema of the configuration, for editors
-    Schema,
+    /// Print the JSON Schema of the configuration, for editors; or its reference, for people
+    Schema(schema::Args),
     /// Run the sample origin that the default configuration uses, alone
     DemoOrigin(demo_origin::Args),
 }
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         Command::Purge(args) => purge::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Warm(args) => warm::run(&args),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::DemoOrigin(args) => demo_origin::run(&args),
     }
 }

@@ -1,8 +1,19 @@
-//! `larder schema`: the JSON Schema of the configuration.
+//! `larder schema`: the JSON Schema of the configuration, or its reference for people.
 
 use std::process::ExitCode;
 
-pub fn run() -> ExitCode {
-    super::say(format_args!("{:#}", crate::config::schema()));
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print the reference of all fields as Markdown instead (docs/configuration.md)
+    #[arg(long)]
+    markdown: bool,
+}
+
+pub fn run(args: &Args) -> ExitCode {
+    if args.markdown {
+        super::say(crate::config::reference().trim_end());
+    } else {
+        super::say(format_args!("{:#}", crate::config::schema()));
+    }
     ExitCode::SUCCESS
 }

@@ -1,7 +1,7 @@
 //! Values made of values: sections, lists, named maps, and the words `off` and `default` beside another kind.
 
 use super::report::Class;
-use super::section::{self, Cx, Kind, Section};
+use super::section::{self, Cx, Form, Inside, Kind, Section};
 use super::tree::{Key, Node, Value};
 use crate::engine::rules::patch::Setting;
 use serde_json::{Map, Value as Json, json};
@@ -25,9 +25,26 @@ impl<S: Section> Kind<S> for Sect {
     fn schema() -> Json {
         section::schema_of(S::ABOUT, &S::fields())
     }
+    fn form() -> Form {
+        table::<S>("a map")
+    }
     fn absent() -> Option<S> {
         section::defaults()
     }
+}
+
+/// A section in words.
+fn table<S: Section>(takes: &str) -> Form {
+    let inside = Inside { about: S::ABOUT, at: String::new(), fields: S::fields() };
+    Form { takes: takes.to_owned(), inside: Some(inside) }
+}
+
+/// Many of that: what is inside is in each of them.
+fn within(mut form: Form, at: &str) -> Form {
+    if let Some(inside) = &mut form.inside {
+        inside.at.insert_str(0, at);
+    }
+    form
 }
 
 /// A section, or a plain value that stands for its key [`Section::SHORT`].
@@ -52,6 +69,9 @@ impl<S: Section> Kind<S> for Short {
         let short = fields.iter().find(|f| f.key == S::SHORT).map(|f| f.schema.clone());
         json!({ "anyOf": [short, section::schema_of(S::ABOUT, &fields)] })
     }
+    fn form() -> Form {
+        table::<S>(&format!("a map, or its `{}` alone", S::SHORT))
+    }
 }
 
 /// A value that may be left out.
@@ -67,6 +87,9 @@ impl<T, K: Kind<T>> Kind<Option<T>> for Opt<K> {
     }
     fn schema() -> Json {
         K::schema()
+    }
+    fn form() -> Form {
+        K::form()
     }
     fn absent() -> Option<Option<T>> {
         Some(None)
@@ -98,6 +121,10 @@ impl<T, K: Kind<T>> Kind<Option<T>> for Off<K> {
         let words = if K::MAP { json!(["off", "on", false, true]) } else { json!(["off", false]) };
         json!({ "anyOf": [{ "enum": words }, K::schema()] })
     }
+    fn form() -> Form {
+        let words = if K::MAP { "`on`, `off`" } else { "`off`" };
+        K::form().said(|takes| format!("{takes}, or {words}"))
+    }
 }
 
 /// A field of a rule: a value, or `default`, which puts back what holds without rules.
@@ -120,6 +147,10 @@ impl<T, K: Kind<T>> Kind<Setting<T>> for Reset<K> {
     }
     fn schema() -> Json {
         json!({ "anyOf": [{ "const": "default" }, K::schema()] })
+    }
+    /// That every field of a rule takes `default` is said once.
+    fn form() -> Form {
+        K::form()
     }
     fn absent() -> Option<Setting<T>> {
         Some(Setting::Keep)
@@ -150,6 +181,9 @@ impl<S: Section> Kind<S> for Leaves {
     }
     fn schema() -> Json {
         json!({ "anyOf": [{ "const": "default" }, section::schema_of(S::ABOUT, &S::fields())] })
+    }
+    fn form() -> Form {
+        table::<S>("a map")
     }
     fn absent() -> Option<S> {
         section::defaults()
@@ -198,6 +232,11 @@ impl<T, K: Kind<T>, const MIN: usize> Kind<Vec<T>> for List<K, MIN> {
         }
         json!({ "anyOf": [list, K::schema(), { "type": "null" }] })
     }
+    fn form() -> Form {
+        let some = if MIN > 0 { "one or more" } else { "any number" };
+        let form = K::form().said(|takes| format!("{some}, each {takes}"));
+        within(form, "[]")
+    }
 }
 
 /// A map whose keys are values of their own kind: names of origins, headers, cookies.
@@ -235,6 +274,10 @@ impl<A, T, N: Kind<A>, K: Kind<T>> Kind<Vec<(A, T)>> for Dict<N, K> {
     fn schema() -> Json {
         json!({ "type": ["object", "null"], "additionalProperties": K::schema() })
     }
+    fn form() -> Form {
+        let name = N::form().takes;
+        within(K::form().said(|takes| format!("`name: value` lines: {name}; {takes}")), ".<name>")
+    }
     fn absent() -> Option<Vec<(A, T)>> {
         Some(Vec::new())
     }
@@ -253,6 +296,9 @@ impl<T, K: Kind<Vec<T>>> Kind<Vec<T>> for Sparse<K> {
     }
     fn schema() -> Json {
         K::schema()
+    }
+    fn form() -> Form {
+        K::form()
     }
     fn absent() -> Option<Vec<T>> {
         Some(Vec::new())

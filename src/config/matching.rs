@@ -12,21 +12,30 @@ use serde_json::{Value as Json, json};
 section! {
     /// When a rule applies: all conditions that are given must hold, a list means any of.
     for Conditions {
-        /// Path globs: `*` inside a segment, `**` across, `{name}` captures a segment.
+        /// Path globs: `*` inside a segment, `**` across segments, `{name}` captures a segment. `/x/**` matches `/x` too, `**/*.css` at the root too. Matched as sent and decoded: where the two readings match different
+        /// rules, the request is not cached (`ambiguous-path`).
+        /// Example: `path: ["/products/{id}", "/static/**"]`
         paths ["path"]: Option<Vec<PathGlob>> as Opt<List<PathPattern>>;
-        /// Host globs; without a port on any port.
+        /// Host globs; one without a port means any port.
+        /// Example: `host: [shop.example.com, "*.shop.example.com"]`
         hosts ["host"]: Option<Vec<HostGlob>> as Opt<List<HostPattern>>;
         /// Request methods.
+        /// Example: `method: [GET, HEAD]`
         methods ["method"]: Option<Vec<Method>> as Opt<List<MethodName>>;
-        /// Globs for header values, by name. `*` = the header is there.
+        /// Globs for the values of request headers, by name; `*` = the header is there. Which such rules match is part of the cache key.
+        /// Example: `header: { X-Tenant: [acme, "b*"] }`
         headers ["header"]: Vec<(HeaderName, Vec<Glob>)> as Sparse<Dict<Header, List<ValueGlob, 1>>>;
-        /// Globs for cookie values, by (a glob for the) name.
+        /// Globs for the values of cookies, by name; the name may be a glob too. Which such rules match is part of the cache key.
+        /// Example: `cookie: { "wordpress_logged_in_*": "*" }`
         cookies ["cookie"]: Vec<(Glob, Vec<Glob>)> as Sparse<Dict<ValueGlob, List<ValueGlob, 1>>>;
-        /// Globs for query parameters, by (a glob for the) name.
+        /// Globs for the values of query parameters, by name; the name may be a glob too.
+        /// Example: `query: { preview: "*" }`
         query: Vec<(Glob, Vec<Glob>)> as Sparse<Dict<ValueGlob, List<ValueGlob, 1>>>;
-        /// Statuses of the response: `404`, `5xx`.
+        /// Statuses of the response. Such a rule is applied when the answer is there, so it can't set what is settled before (`origin`, `key`, `rate`, …).
+        /// Example: `status: [404, 410, 5xx]`
         statuses ["status"]: Option<Vec<StatusPattern>> as Opt<List<Status>>;
-        /// Globs for the response's media type.
+        /// Globs for the response's media type, without its parameters; also applied when the answer is there. Give it beside a `ttl` wherever a path is matched by its ending: else `/account/x.css` may be somebody's account.
+        /// Example: `content_type: [text/css, "image/*"]`
         content_types ["content_type"]: Option<Vec<Glob>> as Opt<List<TypeGlob>>;
     }
 }

@@ -13,6 +13,7 @@ mod nearest;
 pub mod net;
 pub mod origins;
 mod print;
+mod reference;
 pub mod report;
 mod rules;
 pub mod scalar;
@@ -33,6 +34,7 @@ use section::{Cx, Section, section};
 use std::path::Path;
 use std::sync::Arc;
 
+pub use reference::reference;
 pub use schema::schema;
 
 section! {

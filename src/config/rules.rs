@@ -7,7 +7,7 @@ use super::report::Class;
 use super::scalar::{
     BLANK, Count, Factor, Name, Refusal, Scalar, Share, Single, Size, Span, Switch, Text, Timeout, Word,
 };
-use super::section::{self, Cx, Field, Fields, Kind, Section, put, section};
+use super::section::{self, Cx, Field, Fields, Form, Kind, Section, put, section};
 use super::tree::{Node, Value};
 use crate::engine::policy::{
     AfterWrite, Algorithm, Compress, HeaderEdits, HeaderSource, QueryKey, Rate, RateBy, Respond, Rewrite,
@@ -28,65 +28,91 @@ use std::time::Duration;
 section! {
     /// What a rule sets. The last matching rule that sets a field wins; `default` puts it back.
     for Patch {
-        /// Which origin to send to.
+        /// Which origin to send to; part of the key.
+        /// Example: `origin: app`
         origin: Setting<Arc<str>> as Reset<Name>;
-        /// `bypass`: never looked up, never stored.
+        /// `bypass`: never looked up, never stored, sent on as it is.
+        /// Example: `cache: bypass`
         cache: Setting<Caching> as Reset<Word>;
-        /// Overrides the origin's freshness lifetime in this cache.
+        /// Overrides the origin's freshness lifetime in this cache, not what browsers are told (that is `browser_ttl`). Acts on 200 203 204 300 301 308; on other statuses where the same rule's `match` names them. What must not be stored stays out: see `force`.
+        /// Example: `ttl: 1h`
         ttl: Setting<Option<Duration>> as Reset<Off<Span>>;
-        /// The `ttl` beside it also stores what is marked private, no-store or no-cache.
+        /// The `ttl` beside it also stores what is marked `private`, `no-store` or `no-cache`. Never lifts `Authorization`, `Set-Cookie` or `Vary: *`. For origins that mark everything and can't be changed.
+        /// Example: `{ ttl: 1m, force: true }`
         force: Setting<bool> as Reset<Switch>;
-        /// The lifetime where the origin gave none.
+        /// The lifetime where the origin gave none. Does not act when the request had `Cookie` or `Authorization`: remove the cookie (`request_headers`) where it makes no difference.
+        /// Example: `default_ttl: 5m`
         default_ttl: Setting<Duration> as Reset<Span>;
-        /// No lifetime is shorter.
+        /// No lifetime is shorter; but an explicit `no-cache` or `max-age=0` stays.
+        /// Example: `min_ttl: 10s`
         min_ttl: Setting<Duration> as Reset<Span>;
-        /// No lifetime is longer.
+        /// No lifetime is longer, the `ttl` of a rule included.
+        /// Example: `max_ttl: 7d`
         max_ttl: Setting<Duration> as Reset<Span>;
-        /// The lifetime of 404 and 410 where the origin gave none.
+        /// The lifetime of 404 and 410 where the origin gave none: a flood of wrong links does not reach the origin.
+        /// Example: `negative_ttl: 10s`
         negative_ttl: Setting<Option<Duration>> as Reset<Off<Span>>;
-        /// Heuristic freshness (RFC 9111 §4.2.2).
+        /// A guess for answers without a lifetime: a share of the time since `Last-Modified` (RFC 9111 §4.2.2). Never when the request had `Cookie` or `Authorization`. Off where only what the origin says shall count.
+        /// Example: `heuristic: off`
         heuristic: Setting<Option<Heuristic>> as Reset<Off<Sect>>;
-        /// Serve stale for this long while it is fetched again; used when the origin sent none.
+        /// After expiry, serve stale for this long while it is fetched again in the background. The origin's own `stale-while-revalidate` wins. Where the origin says `s-maxage`, only its own counts; `must-revalidate`, `proxy-revalidate` and `no-cache` forbid it (RFC 9111 §4.2.4).
+        /// Example: `stale_while_revalidate: 1m`
         stale_while_revalidate: Setting<Option<Duration>> as Reset<Off<Span>>;
-        /// Serve stale for this long when the origin fails; used when the origin sent none.
+        /// After expiry, serve stale for this long when the origin fails (no answer, 500, 502, 503, 504). The origin's own `stale-if-error` wins. Where the origin says `s-maxage`, only its own counts; `must-revalidate`, `proxy-revalidate` and `no-cache` forbid it (RFC 9111 §4.2.4).
+        /// Example: `stale_if_error: 1d`
         stale_if_error: Setting<Option<Duration>> as Reset<Off<Span>>;
-        /// `s-maxage` forbids serving stale even beside an explicit `stale-*` directive.
+        /// `s-maxage` forbids serving stale even beside an explicit `stale-*` directive, as the letter of RFC 9111 §4.2.4 has it.
+        /// Example: `strict_s_maxage: true`
         strict_s_maxage: Setting<bool> as Reset<Switch>;
-        /// Whether a client's `no-cache`, `max-age=0`, `Pragma: no-cache` reaches the origin.
+        /// Whether a client's `no-cache`, `max-age`, `min-fresh`, `Pragma: no-cache` reaches the origin. `ignore` where reloads in browsers are more than the origin can take.
+        /// Example: `client_revalidate: ignore`
         client_revalidate: Setting<ClientRevalidate> as Reset<Word>;
-        /// Shortens each lifetime by a random share of up to this.
+        /// Shortens each lifetime by a random share of up to this, so that what was stored together (by `larder warm`, after a purge) does not expire together.
+        /// Example: `jitter: 10%`
         jitter: Setting<Option<f64>> as Reset<Off<Share>>;
-        /// Refreshes before expiry with a probability that rises towards it (XFetch).
+        /// Refreshes popular entries before they expire, with a probability that rises towards expiry and with how long the fetch took (XFetch). For slow pages that must never be stale.
+        /// Example: `early_refresh: on`
         early_refresh: Setting<Option<EarlyRefresh>> as Reset<Off<Sect>>;
-        /// The `max-age` that clients see.
+        /// How long browsers may keep it: they are sent `max-age` = this + `Age`. Short where you purge: browsers hear of no purge.
+        /// Example: `browser_ttl: 1m`
         browser_ttl: Setting<Option<Duration>> as Reset<Off<Span>>;
-        /// How long an expired entry stays for 304 and stale-if-error.
+        /// How long an expired entry stays in memory, so that it can be validated (304) instead of fetched. The `stale-*` windows keep it as long as they last anyway.
+        /// Example: `keep: 1h`
         keep: Setting<Duration> as Reset<Span>;
-        /// What is part of the cache key.
+        /// What is part of the cache key beside scheme, host, path, query and origin. Merged leaf by leaf.
         key: KeyPatch as Leaves;
-        /// How `Vary` is treated.
+        /// How the origin's `Vary` is treated. Merged leaf by leaf.
         vary: VaryPatch as Leaves;
-        /// Added to the response's own tags. `{capture}`, `{host}`, `{path}`, `{header.X}`, `{query.x}`.
+        /// Added to the response's own tags, for purging. Templates: `{capture}` of this rule's `path`, `{host}`, `{path}`, `{header.X}`, `{query.x}` (of the request). The tags of all matching rules count.
+        /// Example: `tags: ["product:{id}", products]`
         tags: Setting<Vec<Template>> as Reset<List<TagTemplate>>;
-        /// Edits of the request to the origin.
+        /// Edits of the request to the origin, made before the key and `Vary` are looked at. Merged by name.
         request_headers: Setting<HeaderEdits> as Reset<Sect>;
-        /// Edits of the response to the client.
+        /// Edits of the response to the client; what is stored stays as it came. Merged by name.
         response_headers: Setting<HeaderEdits> as Reset<Sect>;
-        /// What happens to a response with `Set-Cookie`.
+        /// What happens to a response with `Set-Cookie`: `refuse` does not store it; `strip` stores and serves it without; `store` gives every client the first one's cookie. `strip` only where the cookie is of no use to anybody.
+        /// Example: `set_cookie: strip`
         set_cookie: Setting<SetCookie> as Reset<Word>;
-        /// Requests for the same cold key wait for one fetch.
+        /// Requests for the same cold key wait for one fetch, and get it as it arrives. What turns out not to be shareable releases all at once.
+        /// Example: `coalesce: { wait: 3s }`
         coalesce: Setting<Option<Coalesce>> as Reset<Off<Sect>>;
-        /// What a successful unsafe request does to its URL.
+        /// What a successful write (POST, PUT, …) does to what is stored for its URL: `invalidate` (RFC 9111 §4.4), or `refresh`: also fetch it again at once, so that the next reader does not wait.
+        /// Example: `after_write: refresh`
         after_write: Setting<AfterWrite> as Reset<Word>;
-        /// A client that wrote reads past the cache for this long.
+        /// A client that wrote reads past the cache for this long, by a signed cookie: it sees its change on pages that the write did not invalidate. Set `server.secret`.
+        /// Example: `read_your_writes: 5s`
         read_your_writes: Setting<Option<Duration>> as Reset<Off<Span>>;
-        /// Compress once, store, and serve.
+        /// Compresses once in the background what the origin sends plain, keeps it beside the entry, and serves it to who accepts it. Turn it on where the origin does not compress.
+        /// Example: `compress: on`
         compress: Setting<Option<Compress>> as Reset<Off<Sect>>;
-        /// More requests than this are answered 429.
+        /// How many requests one client may make under this rule; hits count. More are answered 429 with `Retry-After`.
+        /// Example: `rate: { requests: 100, per: 1s }`
         rate: Setting<Option<Rate>> as Reset<Off<Sect>>;
-        /// Another path for the origin.
+        /// Another path for the origin; key, rules and purges know the client's.
+        /// Example: `rewrite: { strip_prefix: /api, prefix: /v2 }`
         rewrite: Setting<Rewrite> as Reset<Sect>;
-        /// Answered here, without an origin.
+        /// Answered here, without an origin: redirects, maintenance pages.
+        /// Example: `respond: { status: 301, location: "https://www.example.com{path}" }`
         respond: Setting<Respond> as Reset<Sect>;
     }
 }
@@ -95,18 +121,22 @@ section! {
     /// Heuristic freshness: a share of the time since `Last-Modified`.
     for Heuristic {
         /// The share.
+        /// Example: `fraction: 20%`
         fraction: f64 as Share = 0.1;
         /// At most this long.
+        /// Example: `max: 2h`
         max: Duration as Span = Duration::from_secs(3600);
-        /// `usual`: 200 203 204 300 301 308; `all`: every status of RFC 9110 §15.1.
+        /// `usual`: 200 203 204 300 301 308; `all`: every status of RFC 9110 §15.1, and what is marked `public`.
+        /// Example: `statuses: all`
         statuses: HeuristicStatuses as Word = HeuristicStatuses::Usual;
     }
 }
 
 section! {
-    /// XFetch.
+    /// Refreshing before expiry (XFetch).
     for EarlyRefresh {
         /// Above 1 earlier, below 1 later.
+        /// Example: `beta: 2`
         beta: f64 as Factor = 1.0;
     }
 }
@@ -114,15 +144,20 @@ section! {
 section! {
     /// What is part of the cache key beside scheme, host and path.
     for KeyPatch {
-        /// `all`, `none`, `{include: [...]}` or `{exclude: [...]}`; what is not in the key is not sent either.
+        /// Which query parameters count, by globs for their names. What is not in the key is not sent to the origin either. Take tracking parameters out; `include` where the page knows only a few.
+        /// Example: `query: { exclude: ["utm_*", gclid, fbclid] }`
         query: Setting<QueryKey> as Reset<QueryKeys>;
-        /// Sort parameters by name.
+        /// Sort parameters by name, so that `?a=1&b=2` and `?b=2&a=1` are one.
+        /// Example: `sort: true`
         sort: Setting<bool> as Reset<Switch>;
-        /// Request headers.
+        /// Request headers whose values are part of the key: tenant, device class.
+        /// Example: `headers: [X-Tenant]`
         headers: Setting<Vec<HeaderName>> as Reset<List<Header>>;
-        /// Cookies.
+        /// Cookies whose values are part of the key, by whole name. Never a session's: that is a cache per visitor.
+        /// Example: `cookies: [currency]`
         cookies: Setting<Vec<String>> as Reset<List<CookieName>>;
-        /// QUERY, and POST where set: the body's digest is in the key.
+        /// Also answer QUERY, and POST, from the store, keyed by the body's digest and `Content-Type`. For GraphQL and search that only read.
+        /// Example: `body: { max: 16KiB }`
         body: Setting<Option<BodyKey>> as Reset<Off<Sect>>;
     }
 }
@@ -131,6 +166,7 @@ section! {
     /// Requests keyed by their body.
     for BodyKey {
         /// Larger bodies are passed on and not cached.
+        /// Example: `max: 16KiB`
         max: u64 as Size<1, 16_777_216> = 64 * 1024;
     }
 }
@@ -138,9 +174,11 @@ section! {
 section! {
     /// How `Vary` is treated.
     for VaryPatch {
-        /// Fields that don't count.
+        /// Fields of `Vary` that don't count: every client gets what the first one was sent. Safe only if the field makes no difference, or is keyed.
+        /// Example: `ignore: [User-Agent]`
         ignore: Setting<Vec<HeaderName>> as Reset<List<Header>>;
-        /// Variants kept per key.
+        /// Variants kept per key; the one that was stored first goes first (`larder_variants_dropped_total`).
+        /// Example: `max_variants: 16`
         max_variants: Setting<usize> as Reset<Count<1, 10_000>>;
     }
 }
@@ -148,9 +186,11 @@ section! {
 section! {
     /// Edits of headers.
     for HeaderEdits {
-        /// Values by name; templates as in `tags`.
+        /// Values by name; templates as in `tags`, braces doubled.
+        /// Example: `set: { X-Tenant: "{host}" }`
         set: Vec<(HeaderName, HeaderSource)> as Sparse<HeaderValues>;
         /// Names.
+        /// Example: `remove: [X-Debug]`
         remove: Vec<HeaderName> as Sparse<List<EditableHeader>>;
     }
 }
@@ -159,29 +199,34 @@ section! {
     /// Requests for the same cold key wait for one fetch.
     for Coalesce {
         /// How long one waits before it fetches for itself.
+        /// Example: `wait: 3s`
         wait: Duration as Timeout = crate::engine::policy::DEFAULT_COALESCE;
     }
 }
 
 section! {
-    /// Compress once, store, and serve.
+    /// Compressed forms of what is stored.
     for Compress {
-        /// In order of preference.
+        /// In order of preference, for clients that accept several.
+        /// Example: `algorithms: [br, gzip]`
         algorithms: Vec<Algorithm> as List<Word, 1> =
             vec![Algorithm::Zstd, Algorithm::Brotli, Algorithm::Gzip];
-        /// Smaller bodies are left alone.
+        /// Smaller bodies are left alone; so are those over 32 MiB, and media types that do not shrink.
+        /// Example: `min: 4KiB`
         min: u64 as Size = 1024;
     }
 }
 
 section! {
-    /// More requests than this are answered 429.
+    /// How many requests one client may make.
     for Rate {
-        /// How many.
+        /// How many; a client may use them all at once, and gets them back evenly.
+        /// Example: `requests: 100`
         requests: u32 as Count<1, 1_000_000_000>;
         /// In which time.
+        /// Example: `per: 1m`
         per: Duration as Span<1> = Duration::from_secs(1);
-        /// Of whom.
+        /// Of whom: the client's address after `trusted_proxies`, of IPv6 the first 64 bits.
         by: RateBy as Word = RateBy::Ip;
     }
 }
@@ -189,9 +234,11 @@ section! {
 section! {
     /// Another path for the origin.
     for Rewrite {
-        /// Taken off, at a segment boundary.
+        /// Taken off, at a segment boundary: `/api` of `/api/x`, not of `/apis`.
+        /// Example: `strip_prefix: /api`
         strip_prefix: Option<String> as Opt<UrlPath>;
         /// Put in front.
+        /// Example: `prefix: /v2`
         prefix: Option<String> as Opt<UrlPath>;
     }
 }
@@ -199,11 +246,14 @@ section! {
 section! {
     /// Answered here, without an origin.
     for Respond {
-        /// 200 to 599.
+        /// Which.
+        /// Example: `status: 410`
         status: StatusCode as FinalStatus;
         /// Where to, for 3xx and 201; templates as in `tags`.
+        /// Example: `location: "https://www.example.com{path}"`
         location: Option<Template> as Opt<TagTemplate>;
         /// Plain text.
+        /// Example: `body: gone for good`
         body: Option<String> as Opt<Text<65_536>>;
     }
 }
@@ -302,6 +352,13 @@ impl Kind<Vec<Rule>> for RuleList {
     fn schema() -> Json {
         json!({ "type": ["array", "null"], "items": <Sect as Kind<Rule>>::schema() })
     }
+    fn form() -> Form {
+        let mut form = <Sect as Kind<Rule>>::form().said(|_| "a list of maps".to_owned());
+        if let Some(inside) = &mut form.inside {
+            inside.at = "[]".to_owned();
+        }
+        form
+    }
     fn absent() -> Option<Vec<Rule>> {
         Some(Vec::new())
     }
@@ -353,6 +410,9 @@ impl Kind<QueryKey> for QueryKeys {
             { "type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
               "properties": { "include": list.clone(), "exclude": list } },
         ] })
+    }
+    fn form() -> Form {
+        Form::plain(Self::HELP)
     }
 }
 
@@ -415,6 +475,9 @@ impl Kind<Vec<(HeaderName, HeaderSource)>> for HeaderValues {
     }
     fn schema() -> Json {
         <Dict<EditableHeader, HeaderText> as Kind<Vec<(HeaderName, HeaderSource)>>>::schema()
+    }
+    fn form() -> Form {
+        <Dict<EditableHeader, HeaderText> as Kind<Vec<(HeaderName, HeaderSource)>>>::form()
     }
 }
 

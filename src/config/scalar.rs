@@ -2,7 +2,7 @@
 
 use super::nearest::nearest;
 use super::report::Class;
-use super::section::{Cx, Kind};
+use super::section::{Cx, Form, Kind};
 use super::tree::Node;
 use serde_json::{Value as Json, json};
 use std::fmt;
@@ -39,6 +39,10 @@ impl Refusal {
 pub trait Scalar<T> {
     /// "a duration".
     fn what() -> String;
+    /// The same with its limits, for the reference.
+    fn form() -> String {
+        Self::what()
+    }
     fn parse(text: &str) -> Result<T, Refusal>;
     fn show(value: &T) -> Json;
     fn schema() -> Json;
@@ -72,6 +76,10 @@ impl<T, S: Scalar<T> + Single> Kind<T> for S {
 
     fn schema() -> Json {
         S::schema()
+    }
+
+    fn form() -> Form {
+        Form::plain(S::form())
     }
 }
 
@@ -117,6 +125,10 @@ impl<const MIN: u64, const MAX: u64> Scalar<Duration> for Span<MIN, MAX> {
     fn what() -> String {
         "a duration (`250ms`, `5s`, `10m`, `2h`, `7d`)".into()
     }
+    fn form() -> String {
+        let least = if MIN == 0 { "0s".to_owned() } else { in_units(MIN, TIME_UNITS) };
+        format!("a duration, {least} to {}", in_units(MAX, TIME_UNITS))
+    }
     fn parse(text: &str) -> Result<Duration, Refusal> {
         let Some(ms) = with_unit(text, TIME_UNITS) else {
             let refusal = Refusal::new(format!("`{text}` is no duration"));
@@ -154,6 +166,15 @@ impl<const MIN: u64, const MAX: u64> Single for Size<MIN, MAX> {}
 impl<const MIN: u64, const MAX: u64> Scalar<u64> for Size<MIN, MAX> {
     fn what() -> String {
         "a size (`64KiB`, `512MiB`, `2GiB`)".into()
+    }
+    fn form() -> String {
+        // The largest object that the memory tier's weights can count is a byte short of a round figure.
+        let most = if MAX % 1024 == 1023 {
+            format!("below {}", in_units(MAX + 1, SIZE_UNITS))
+        } else {
+            format!("to {}", in_units(MAX, SIZE_UNITS))
+        };
+        format!("a size, {} {most}", in_units(MIN, SIZE_UNITS))
     }
     fn parse(text: &str) -> Result<u64, Refusal> {
         let Some(bytes) = with_unit(text, SIZE_UNITS) else {
@@ -201,6 +222,9 @@ impl Scalar<f64> for Share {
     fn what() -> String {
         "a share (`10%`)".into()
     }
+    fn form() -> String {
+        "a share, 0% to 100%".into()
+    }
     fn parse(text: &str) -> Result<f64, Refusal> {
         let (number, factor) = text.strip_suffix('%').map_or((text, 1.0), |n| (n, 100.0));
         let refusal =
@@ -238,6 +262,9 @@ impl Single for Factor {}
 impl Scalar<f64> for Factor {
     fn what() -> String {
         "a number".into()
+    }
+    fn form() -> String {
+        "a number, 0.01 to 100".into()
     }
     fn parse(text: &str) -> Result<f64, Refusal> {
         let value =
@@ -367,6 +394,9 @@ impl<const MAX: usize> Scalar<String> for Text<MAX> {
     fn what() -> String {
         "a text".into()
     }
+    fn form() -> String {
+        format!("a text of up to {MAX} bytes")
+    }
     fn parse(text: &str) -> Result<String, Refusal> {
         match text.len() {
             0 => Err(Refusal::new("the text is empty")),
@@ -391,6 +421,10 @@ impl<const SPACES: bool> Single for Name<SPACES> {}
 impl<const SPACES: bool> Scalar<Arc<str>> for Name<SPACES> {
     fn what() -> String {
         "a name".into()
+    }
+    fn form() -> String {
+        let letters = if SPACES { "printable characters" } else { "letters, digits, `-`, `_` or `.`" };
+        format!("a name, 1 to 64 {letters}")
     }
     fn parse(text: &str) -> Result<Arc<str>, Refusal> {
         let allowed = |c: char| match SPACES {
@@ -475,6 +509,9 @@ impl Kind<PathBuf> for File {
     }
     fn schema() -> Json {
         json!({ "type": "string", "minLength": 1 })
+    }
+    fn form() -> Form {
+        Form::plain("a file that exists")
     }
 }
 

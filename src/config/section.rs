@@ -83,6 +83,9 @@ pub trait Kind<T> {
     /// Its JSON Schema.
     fn schema() -> Json;
 
+    /// What it is in words, for the reference.
+    fn form() -> Form;
+
     /// What holds when the key is not there and the table names no default.
     fn absent() -> Option<T> {
         None
@@ -90,6 +93,35 @@ pub trait Kind<T> {
 
     /// Is it a map that may be empty? Then `on` stands for the empty map.
     const MAP: bool = false;
+}
+
+/// What a value looks like, in words.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// "a duration, `1ms` to `1d`"
+    pub takes: String,
+    /// Keys of its own, where it has some.
+    pub inside: Option<Inside>,
+}
+
+impl Form {
+    pub fn plain(takes: impl Into<String>) -> Self {
+        Self { takes: takes.into(), inside: None }
+    }
+
+    /// The same, said in another way.
+    pub fn said(self, say: impl FnOnce(&str) -> String) -> Self {
+        Self { takes: say(&self.takes), ..self }
+    }
+}
+
+/// The table of a section that is the value of a field.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    pub about: &'static str,
+    /// What stands between the field's name and a key: `[]` for the items of a list, `.<name>` for a map of them.
+    pub at: String,
+    pub fields: Vec<Field>,
 }
 
 /// One line of a table.
@@ -100,6 +132,8 @@ pub struct Field {
     pub required: bool,
     pub default: Json,
     pub schema: Json,
+    /// Not made before somebody asks: files are read more often than references written.
+    pub form: fn() -> Form,
 }
 
 impl Field {
@@ -111,6 +145,7 @@ impl Field {
             required: default.is_none(),
             default: default.as_ref().map_or(Json::Null, K::show),
             schema: K::schema(),
+            form: K::form,
         }
     }
 }

@@ -16,11 +16,15 @@ const MAX_OBJECT: u64 = (4 << 30) - 1;
 section! {
     /// The memory tier.
     pub struct Memory {
-        /// Bodies and metadata together; enforced.
+        /// What is stored may take so much: bodies, header fields, tags and a measured constant per entry. Downloads under way may take a quarter more. Set it to about two thirds of the memory the process
+        /// may have; `docs/operations.md` says how to reckon.
+        /// Example: `capacity: 4GiB`
         capacity: u64 as Size<1_048_576> = 512 << 20;
-        /// Larger responses pass through and are not stored.
+        /// Larger bodies stream through and are not stored (`too-large`). At most `capacity`.
+        /// Example: `max_object: 128MiB`
         max_object: u64 as Size<1, MAX_OBJECT> = 32 << 20;
-        /// What is kept when it is full.
+        /// What is kept when it is full: `tiny_lfu` what is asked for often (a crawl does not push out the pages people read), `lru` what was asked for last.
+        /// Example: `policy: lru`
         policy: Eviction as Word = Eviction::TinyLfu;
     }
 }
@@ -38,25 +42,34 @@ choice! {
 section! {
     /// The tier that a fleet shares; without this section the node is alone.
     pub struct Shared {
-        /// `redis://h:6379`, `rediss://`, `redis+cluster://h1,h2`, `redis+sentinel://h1,h2/name`.
+        /// `redis://host:6379/0` one server, `rediss://` over TLS, `redis+cluster://h1,h2,h3`, `redis+sentinel://h1,h2/name`; user and password as usual. Redis 7 or later, Valkey 8 or later.
+        /// Example: `url: "redis://:${REDIS_PASSWORD:-secret}@cache-db:6379"`
         url: RedisUrl as RedisUrlText;
-        /// Prefix of all keys.
+        /// Prefix of all keys in the store. Fleets that must not share have different ones.
+        /// Example: `namespace: shop`
         namespace: Arc<str> as Name = Arc::from("larder");
-        /// Of one look-up; after it the request goes on without the shared tier.
+        /// Of one look-up; after it the request goes on as if the tier had nothing (ten times that and a second for every 8 MiB for bodies over 64 KiB). This is what a slow store may cost a cold page.
+        /// Example: `timeout: 20ms`
         timeout: Duration as Timeout = Duration::from_millis(50);
-        /// Larger responses stay on their node.
+        /// Larger bodies stay on their node.
+        /// Example: `max_object: 1MiB`
         max_object: u64 as Size<1, MAX_OBJECT> = 8 << 20;
-        /// Stops asking a store that keeps failing.
+        /// Leaves a store alone that keeps failing.
         breaker: SharedBreaker as Sect;
-        /// How long one node may fetch a cold key while the others wait for it.
+        /// For how long in all one node may fetch a cold key while the others wait for it. It is renewed every second: when the node dies the others go on after at most that.
+        /// Example: `lease: 30s`
         lease: Duration as Timeout = Duration::from_secs(10);
-        /// How long a node that is cut off may serve without asking the origin.
+        /// How long a node may trust its memory without having heard from the purge log: after that much a purge holds everywhere, whatever the network does. Lower = purges hold sooner
+        /// on a node that is cut off, and the origin hears sooner that the store is away. The same on all nodes.
+        /// Example: `max_unsynced: 5s`
         max_unsynced: Duration as Timeout = Duration::from_secs(10);
-        /// What a node does then.
+        /// What a node does then: `revalidate` asks the origin before it uses an entry, once per entry and period; `serve` goes on, and purges reach it late; `bypass` neither looks up nor stores.
+        /// Example: `when_unsynced: serve`
         when_unsynced: WhenUnsynced as Word = WhenUnsynced::Revalidate;
-        /// Seals values: 32 bytes in base64. The same as a list of one in `encryption_keys`.
+        /// The same as a list of one in `encryption_keys`.
         encryption_key: Option<SealKey> as Opt<SealKeyText>;
-        /// Seals values: the first key seals, all of them open.
+        /// Seals values (AES-256-GCM) before they leave the node: 32 bytes in base64 each; the first seals, all of them open. Set it wherever others can read or write the store.
+        /// Example: `encryption_keys: ["${LARDER_KEY:-MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=}"]`
         encryption_keys: Vec<SealKey> as List<SealKeyText> = Vec::new();
     }
 }
@@ -72,8 +85,10 @@ section! {
     /// Stops asking a store that keeps failing.
     pub struct SharedBreaker {
         /// Failures in a row that open it.
+        /// Example: `failures: 3`
         failures: u32 as Count<1, 10_000> = 5;
-        /// How long the store is left alone.
+        /// How long the store is left alone; then one call is the trial.
+        /// Example: `open_for: 5s`
         open_for: Duration as Timeout = Duration::from_secs(2);
     }
 }

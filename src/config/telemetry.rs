@@ -7,9 +7,11 @@ use super::section::{choice, section};
 section! {
     /// Logs: of requests to standard output, of all else to standard error.
     pub struct Log {
-        /// One line per request: JSON, or text like Apache's combined format.
+        /// One line per request on standard output: `json`, `text` (like Apache's combined format), or `off`. A log that can't keep up loses lines (`larder_log_dropped_total`), never delays requests.
+        /// Example: `access: text`
         access: AccessLog as Word = AccessLog::Json;
-        /// How much else is told.
+        /// How much else is told, on standard error: `error`, `warn`, `info`, `debug`, `trace`. The environment variable `RUST_LOG` wins.
+        /// Example: `level: warn`
         level: Level as Word = Level::Info;
     }
 }

@@ -40,9 +40,9 @@ impl Engine {
     }
 
     /// `when_unsynced: bypass`, and this node is.
-    pub(super) fn bypasses(&self, now: Now) -> bool {
+    pub(super) fn bypasses(&self) -> bool {
         let bypass = |fleet: &crate::fleet::Fleet| fleet.settings.when_unsynced == WhenUnsynced::Bypass;
-        !self.is_synced(now.mono) && self.fleet.as_deref().is_some_and(bypass)
+        self.fleet.as_deref().is_some_and(bypass) && !self.is_synced(self.clock.mono())
     }
 
     /// Whether the origin must be asked first, because a purge may have been missed (rulings 19).

@@ -59,7 +59,7 @@ impl Engine {
             connection_named_end_to_end: incoming.connection_named_end_to_end,
             upgrade: incoming.upgrade.is_some(),
             only_origin_may_judge: preconditions::only_origin_may_judge(&incoming.headers),
-            unsynced: self.bypasses(self.clock.now()),
+            unsynced: self.bypasses(),
             wrote_lately: wrote_lately && policy.read_your_writes.is_some(),
         });
         let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());

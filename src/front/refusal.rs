@@ -150,6 +150,8 @@ refusals! {
     LoopDetected = "loop-detected", BAD_GATEWAY, "proxy_loop_detected", "The request came back to this proxy.";
     /// RFC 9111 §5.2.1.7: `only-if-cached` and nothing usable.
     OnlyIfCached = "only-if-cached", GATEWAY_TIMEOUT, "proxy_internal_response", "Nothing stored can answer this request.";
+    /// No socket or port left for a connection to the origin: the file descriptors, most of the time. Others may have some.
+    LocalResources = "local-resources", SERVICE_UNAVAILABLE, "connection_limit_reached", "This server is at its limits.";
     /// A fault of this program.
     Internal = "internal", INTERNAL_SERVER_ERROR, "proxy_internal_error", "Internal error.";
 

@@ -5,6 +5,7 @@ use crate::body::{InBody, OutBody, Window};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain, Shape};
 use crate::engine::outcome::{Kind, Outcome};
+use crate::engine::plan::StaleWhy;
 use crate::engine::popular;
 use crate::engine::purge_call::{self, is_purge_method};
 use crate::engine::rate;
@@ -265,7 +266,8 @@ fn from_origin(error: OriginError) -> Refusal {
         OriginError::NoHealthyServer | OriginError::BreakerOpen => Refusal::NoHealthyOrigin,
         OriginError::QueueFull | OriginError::QueueTimeout => Refusal::QueueFull,
         OriginError::RequestBody => Refusal::IncompleteBody,
-        OriginError::Request | OriginError::LocalResources => Refusal::Internal,
+        OriginError::LocalResources => Refusal::LocalResources,
+        OriginError::Request => Refusal::Internal,
     }
 }
 
@@ -328,23 +330,23 @@ impl Handler for Arc<Service> {
         // What left at once took less than this clock can tell.
         let took = if waited { self.clock.mono().since(started) } else { std::time::Duration::ZERO };
         let governed = hit.governed();
-        self.metrics.stored_answer(&governed.counts, took, hit.age, bytes);
+        match hit.stale {
+            None => self.metrics.stored_answer(&governed.counts, took, hit.age, bytes),
+            Some(_) => self.record(&fast_outcome(&hit), took, bytes),
+        }
         if popular::is_due() {
             let meta = &hit.entry().meta;
             let place = &meta.place;
             self.engine.popular.note(&place.authority, &place.url, Some(&meta.selectors), self.clock.mono());
         }
         if let Some(line) = line {
-            let mut outcome = Outcome::new(Kind::Hit, "", &governed.policy.rule);
-            outcome.tier = Some("memory");
-            outcome.age = Some(hit.age);
-            outcome.ttl = Some(hit.ttl);
+            let outcome = fast_outcome(&hit);
             let status = match shape {
                 Shape::Whole => hit.entry().meta.status,
                 Shape::NotModified => StatusCode::NOT_MODIFIED,
                 Shape::Part(_) => StatusCode::PARTIAL_CONTENT,
             };
-            self.write_line(&outcome, "", *line, status.as_u16(), bytes, took);
+            self.write_line(&outcome, outcome.reason, *line, status.as_u16(), bytes, took);
         }
     }
 
@@ -382,6 +384,16 @@ impl Service {
         self.write_line(&outcome, outcome.reason, line, status, 0, std::time::Duration::ZERO);
         response
     }
+}
+
+fn fast_outcome(hit: &FastHit) -> Outcome {
+    let kind = if hit.stale.is_some() { Kind::Stale } else { Kind::Hit };
+    let reason = hit.stale.map_or("", StaleWhy::as_str);
+    let mut outcome = Outcome::new(kind, reason, &hit.governed().policy.rule);
+    outcome.tier = Some("memory");
+    outcome.age = Some(hit.age);
+    outcome.ttl = Some(hit.ttl);
+    outcome
 }
 
 /// What a request with conditions or ranges gets.
@@ -422,5 +434,42 @@ fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now) -> Line {
         query,
         protocol: "HTTP/1.1",
         user_agent: agent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9209 §2.3 recommends a status for each: the origin room knows it, and a client must get it.
+    #[test]
+    fn rfc9209_2_3_a_failed_origin_is_told_with_the_status_and_the_word_that_the_origin_room_has_for_it() {
+        for error in [
+            OriginError::ConnectRefused,
+            OriginError::ConnectTimeout,
+            OriginError::Unreachable,
+            OriginError::DnsFailed,
+            OriginError::Tls(TlsFault::Certificate),
+            OriginError::Tls(TlsFault::Protocol),
+            OriginError::FirstByteTimeout,
+            OriginError::WriteTimeout,
+            OriginError::ReadTimeout,
+            OriginError::Reset,
+            OriginError::Protocol,
+            OriginError::HeadTooLarge,
+            OriginError::BodyTruncated,
+            OriginError::UpgradeFailed,
+            OriginError::NoHealthyServer,
+            OriginError::BreakerOpen,
+            OriginError::QueueFull,
+            OriginError::QueueTimeout,
+            OriginError::RequestBody,
+            OriginError::Request,
+            OriginError::LocalResources,
+        ] {
+            let refusal = from_origin(error);
+            assert_eq!(refusal.status(), error.status(), "{error}");
+            assert_eq!(refusal.proxy_status_error(), error.proxy_status(), "{error}");
+        }
     }
 }

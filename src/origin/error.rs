@@ -107,9 +107,9 @@ impl OriginError {
             Self::BodyTruncated => "http_response_incomplete",
             Self::UpgradeFailed => "http_upgrade_failed",
             Self::NoHealthyServer | Self::BreakerOpen => "destination_unavailable",
-            Self::QueueFull | Self::QueueTimeout => "connection_limit_reached",
+            Self::QueueFull | Self::QueueTimeout | Self::LocalResources => "connection_limit_reached",
             Self::RequestBody => "http_request_error",
-            Self::Request | Self::LocalResources => "proxy_internal_error",
+            Self::Request => "proxy_internal_error",
         }
     }
 

@@ -190,6 +190,11 @@ impl Entry {
         !self.refreshing.swap(true, Ordering::AcqRel)
     }
 
+    /// Whether somebody refreshes it.
+    pub fn is_being_refreshed(&self) -> bool {
+        self.refreshing.load(Ordering::Acquire)
+    }
+
     pub fn refresh_done(&self) {
         self.refreshing.store(false, Ordering::Release);
     }

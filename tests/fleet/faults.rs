@@ -226,6 +226,18 @@ scenario! {
 }
 
 scenario! {
+    async fn a_store_that_takes_connections_and_answers_nothing_is_not_up(engine: Engine) {
+        let fleet = Fleet::plan().nodes(1).start(&engine).await;
+        let node = &fleet.nodes[0];
+        let shared = async || node.admin("/readyz").await.json()["shared"].as_str().map(str::to_owned);
+        assert_eq!(shared().await.as_deref(), Some("up"));
+        fleet.server().pause().await;
+        eventually("a node that says so", PATIENCE, async || shared().await.as_deref() != Some("up")).await;
+        assert_eq!(node.admin("/readyz").await.status, 200, "it still serves");
+    }
+}
+
+scenario! {
     async fn a_store_with_a_password_serves_and_one_that_refuses_it_is_done_without(engine: Engine) {
         let mut fleet = Fleet::plan().nodes(2).password("right").start(&engine).await;
         fleet.share("/a").await;

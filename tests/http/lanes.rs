@@ -106,6 +106,32 @@ async fn other_statuses_have_no_ranges() {
 }
 
 #[tokio::test]
+async fn what_is_stale_is_for_the_fast_lane_while_it_is_being_refreshed() {
+    let mut house = House::new("").await;
+    house.fetched("/x", &STORED.replace("max-age=60", "max-age=60, stale-while-revalidate=30")).await;
+    for _ in 0..2 {
+        house.get("/x").await.assert_hit();
+    }
+    house.advance(70);
+    // The first request has a refresh to start: that is not the fast lane's.
+    assert!(!is_fast(&house.get("/x").await));
+    let refresh = house.origin.next().await;
+    for (method, fields, fast) in REQUESTS {
+        assert_eq!(ask_both(&house, method, "/x", fields).await, *fast, "{method} {fields:?}");
+    }
+    let stale = house.get("/x").await;
+    assert_eq!(stale.cache_status(), "larder; hit; ttl=-10; detail=stale-while-revalidate");
+    let served = house.metric("larder_stale_served_total{why=\"stale-while-revalidate\"}").await;
+    assert_eq!(served, (2 * REQUESTS.len() + 2) as f64);
+    // Past its window it waits for the refresh, by the ordinary way.
+    house.advance(30);
+    let waits = house.client("GET", "/x", &[]).await;
+    house.waiting(1).await;
+    refresh.answer("200 OK\nCache-Control: max-age=60\n\nnew").await;
+    assert_eq!(waits.reply().await.text(), "new");
+}
+
+#[tokio::test]
 async fn what_a_thread_has_at_hand_is_never_older_than_the_store() {
     let mut house = House::new("").await;
     for round in 0..3 {

@@ -142,7 +142,14 @@ pub fn complete(hit: &FastHit, shape: &Shape, out: &mut Vec<u8>) {
             out.extend_from_slice(from(parts.after_length));
         }
     }
-    push_number(out, u64::try_from(hit.ttl).unwrap_or(0));
+    if hit.ttl < 0 {
+        out.push(b'-');
+    }
+    push_number(out, hit.ttl.unsigned_abs());
+    if let Some(why) = hit.stale {
+        out.extend_from_slice(b"; detail=");
+        out.extend_from_slice(why.as_str().as_bytes());
+    }
     out.extend_from_slice(b"\r\nage: ");
     push_number(out, hit.age.as_secs());
     out.extend_from_slice(b"\r\n\r\n");

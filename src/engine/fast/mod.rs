@@ -1,6 +1,6 @@
 //! The fast lane's half of a hit: a GET or HEAD that asks for nothing unusual, whose host and target were seen before, and
-//! whose entry is fresh, is answered from bytes that were prepared when it was stored ([`head`]). The
-//! decision is the same pure plan that every other request goes through, and conditions and ranges are judged by the same
+//! whose entry is fresh, or stale and already being refreshed in the background, is answered from bytes that were prepared when
+//! it was stored ([`head`]). The decision is the same pure plan that every other request goes through, and conditions and ranges are judged by the same
 //! semantics; whatever they don't settle as a plain hit is left to the ordinary way.
 //!
 //! Two tables lead from what a client sends to the entry. A *memo* ([`memo`]) knows the key and the policy of a raw host and
@@ -19,7 +19,7 @@ pub use ready::Ready;
 
 use crate::engine::answer::Ask;
 use crate::engine::fetch::content_type;
-use crate::engine::plan::{self, Lookup, Plan, Seen, Wishes};
+use crate::engine::plan::{self, Lookup, Plan, Seen, StaleWhy, Wishes};
 use crate::engine::policy::Policy;
 use crate::engine::ryw;
 use crate::engine::site::Engine;
@@ -45,15 +45,16 @@ const LUCKIEST: f64 = 0.001;
 pub trait Fields: Fn(&HeaderName, &mut dyn FnMut(&[u8])) {}
 impl<F: Fn(&HeaderName, &mut dyn FnMut(&[u8]))> Fields for F {}
 
-/// A plain hit.
+/// An answer from the store with nothing else to be done.
 #[derive(Debug)]
 pub struct FastHit {
     found: Found,
     /// The coded form of what was found that is sent.
     form: Option<Coding>,
     pub age: Duration,
-    /// Seconds; never negative.
+    /// Seconds; negative when it is stale.
     pub ttl: i64,
+    pub stale: Option<StaleWhy>,
 }
 
 /// Where it was found.
@@ -121,14 +122,14 @@ impl Engine {
             Some((ready, choice)) => Found::Near { ready, choice },
             None => self.find_far(hash, plain, &fields)?,
         };
-        let hit = FastHit { found, form: None, age: Duration::ZERO, ttl: 0 };
+        let hit = FastHit { found, form: None, age: Duration::ZERO, ttl: 0, stale: None };
         let (entry, policy) = (hit.entry(), &hit.governed().policy);
         if policy.read_your_writes.is_some() && is_in_cookies(&fields) {
             return None;
         }
-        let age = self.plainly_fresh(entry, policy, now)?;
+        let (age, stale) = self.usable_as_it_is(entry, policy, now)?;
         let form = self.fast_form(policy, entry, &fields)?;
-        Some(FastHit { form, age, ttl: entry.meta.freshness.ttl(age), ..hit })
+        Some(FastHit { form, age, ttl: entry.meta.freshness.ttl(age), stale, ..hit })
     }
 
     fn find_far(&self, hash: u64, plain: &Plain<'_>, fields: &impl Fields) -> Option<Found> {
@@ -153,9 +154,14 @@ impl Engine {
         Some(Found::Far { entry, governed })
     }
 
-    /// Its age, if the plan says to serve it as it is. What is fresh is of use, so nothing else need be asked of the
-    /// time.
-    fn plainly_fresh(&self, entry: &Entry, policy: &Policy, now: Mono) -> Option<Duration> {
+    /// Its age, if the plan says to serve it, and there is nothing to do beside. What is stale is asked for as often as what is
+    /// fresh, for as long as the origin takes: only the first request has a refresh to start.
+    fn usable_as_it_is(
+        &self,
+        entry: &Entry,
+        policy: &Policy,
+        now: Mono,
+    ) -> Option<(Duration, Option<StaleWhy>)> {
         if self.verdict(entry) != Verdict::Clean || !self.is_synced(now) {
             return None;
         }
@@ -171,7 +177,15 @@ impl Engine {
             entry.meta.fetch_time,
             LUCKIEST,
         );
-        (plan == Plan::Serve { stale: None, refresh: false }).then_some(age)
+        match plan {
+            Plan::Serve { stale: None, refresh: false } => Some((age, None)),
+            Plan::Serve { stale: stale @ Some(StaleWhy::WhileRevalidate), .. }
+                if entry.is_being_refreshed() =>
+            {
+                Some((age, stale))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -267,7 +267,7 @@ where
     async fn answer(&mut self, record: H::Record, close: bool) -> After {
         let Shared { conn, handler, .. } = &self.shared;
         let receipt = fast::Receipt::new(&**handler, conn, record);
-        let sent = fast::send(&mut self.wire, &self.answer, receipt).await;
+        let sent = fast::send(&mut self.wire, &mut self.answer, receipt).await;
         if self.answer.capacity() > KEEP {
             self.answer = Vec::new();
         }

@@ -1,5 +1,5 @@
 //! Writing an answer of the fast lane: a head made by the handler and the chunks of a stored body, in as few
-//! vectored writes as the socket takes. Nothing is copied.
+//! writes as the socket takes. A small body is copied behind its head, a larger one is not copied.
 
 use super::wire::Wire;
 use crate::body::Window;
@@ -11,6 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Slices per write; the body's chunks are large.
 const SLICES: usize = 16;
+
+/// Up to so many bytes are copied: one `send` of one piece costs the kernel less than a `writev` of two, and more than the
+/// copy takes (over loopback, 1.05 against 1.11 µs with 1 KiB, the same at 8 KiB). A connection keeps the memory for the next.
+const COPIED: usize = 2 * 1024;
 
 /// Tells the handler what has left, also when the connection ends or is ended in between.
 pub(super) struct Receipt<'c, H: Handler> {
@@ -39,18 +43,22 @@ impl<H: Handler> Drop for Receipt<'_, H> {
 
 /// What is still to be written.
 struct Outgoing<'a> {
-    head: &'a [u8],
+    /// The head, and a body that was copied.
+    first: &'a [u8],
+    /// How many bytes of `first` are the head's.
+    head: usize,
     body: Window<'a>,
 }
 
 impl Outgoing<'_> {
     /// How many of the `written` bytes were the body's.
     fn advance(&mut self, written: usize) -> u64 {
-        let of_head = written.min(self.head.len());
-        self.head = self.head.get(of_head..).unwrap_or_default();
-        let of_body = (written - of_head) as u64;
-        self.body.advance(of_body);
-        of_body
+        let of_first = written.min(self.first.len());
+        self.first = self.first.get(of_first..).unwrap_or_default();
+        self.body.advance((written - of_first) as u64);
+        let of_head = written.min(self.head);
+        self.head -= of_head;
+        (written - of_head) as u64
     }
 
     /// `None`: there is nothing left.
@@ -59,21 +67,37 @@ impl Outgoing<'_> {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let first = (!self.head.is_empty()).then_some(self.head);
+        let first = (!self.first.is_empty()).then_some(self.first);
         let mut used = 0;
         for (slot, bytes) in slices.iter_mut().zip(first.into_iter().chain(self.body)) {
             *slot = IoSlice::new(bytes);
             used += 1;
         }
-        let slices = slices.get(..used).filter(|slices| !slices.is_empty())?;
-        Some(Pin::new(wire).poll_write_vectored(cx, slices))
+        match slices.get(..used)? {
+            [] => None,
+            [only] => Some(Pin::new(wire).poll_write(cx, only)),
+            slices => Some(Pin::new(wire).poll_write_vectored(cx, slices)),
+        }
     }
+}
+
+/// Copies the pieces behind the head if there is little of them.
+fn copy_if_small(body: Window<'_>, behind: &mut Vec<u8>) -> bool {
+    let mut left = COPIED;
+    for piece in body {
+        match left.checked_sub(piece.len()) {
+            Some(less) => left = less,
+            None => return false,
+        }
+    }
+    body.for_each(|piece| behind.extend_from_slice(piece));
+    true
 }
 
 /// Writes `head` and the body and flushes; `receipt` keeps count.
 pub(super) async fn send<IO, H>(
     wire: &mut Wire<IO>,
-    head: &[u8],
+    head: &mut Vec<u8>,
     mut receipt: Receipt<'_, H>,
 ) -> io::Result<()>
 where
@@ -82,7 +106,9 @@ where
 {
     let Receipt { handler, record, bytes, waited, .. } = &mut receipt;
     let body = record.as_ref().map(|record| handler.fast_body(record)).unwrap_or_default();
-    let mut outgoing = Outgoing { head, body };
+    let length = head.len();
+    let body = if copy_if_small(body, head) { Window::default() } else { body };
+    let mut outgoing = Outgoing { first: head, head: length, body };
     std::future::poll_fn(|cx| {
         let polled = loop {
             match outgoing.poll_write(cx, wire) {
