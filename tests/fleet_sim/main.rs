@@ -24,7 +24,7 @@ use store::Flaw;
 use world::{Counts, TICK, World};
 
 /// Schedules in CI, and how long trouble lasts in each, in the simulation's milliseconds.
-const SEEDS: u64 = 160;
+const SEEDS: u64 = 240;
 const TROUBLE_MS: u64 = 3_500;
 /// Within how many schedules a store that hides something must do harm.
 const CAUGHT_WITHIN: u64 = 1_000;
@@ -57,7 +57,7 @@ fn no_schedule_breaks_a_promise() {
         // What the nodes say goes to standard error.
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::DEBUG)
-            .with_env_filter("larder=debug")
+            .with_env_filter("larder=debug,fleet_sim=debug")
             .without_time()
             .with_writer(std::io::stderr)
             .init();

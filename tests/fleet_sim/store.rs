@@ -217,6 +217,7 @@ impl Server {
         if let (_, Body::Purge(purge)) = codec::decode(payload) {
             self.data.holds.extend(content::number(&purge));
         }
+        tracing::debug!(%id, ?prev, what = %String::from_utf8_lossy(payload), "record");
         self.data.records.push(Stored { id, prev, payload: payload.into() });
         self.data.last = id;
     }

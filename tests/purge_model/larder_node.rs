@@ -157,6 +157,7 @@ struct Node {
 /// The fleet.
 pub struct Larder {
     flaw: Flaw,
+    outbox: OutboxLimits,
     nodes: Vec<Node>,
     processes: u64,
     /// Which purges a record carries.
@@ -164,8 +165,18 @@ pub struct Larder {
 }
 
 impl Larder {
-    pub fn new(flaw: Flaw) -> Self {
-        Self { flaw, nodes: Vec::with_capacity(NODES), processes: 0, carried: HashMap::new() }
+    /// Its limits vary with the seed. Small ones, so that everything overflows now and then; and large ones, as what is folded into
+    /// purges of everything hides what is wrong with single purges.
+    pub fn new(flaw: Flaw, seed: u64) -> Self {
+        let outbox = OutboxLimits {
+            purges: [6, 1_000][usize::from(seed & 1 == 1)],
+            unread: [12, 1_000][usize::from(seed & 2 == 2)],
+            selectors: 1_000,
+            recent: 6,
+            writes_per_record: 3,
+            records_per_step: [3, 1][usize::from(seed & 4 == 4)],
+        };
+        Self { flaw, outbox, nodes: Vec::with_capacity(NODES), processes: 0, carried: HashMap::new() }
     }
 
     fn answer(&self, at: &mut Surroundings<Born>, node: usize, now: u64) -> Option<Read> {
@@ -261,17 +272,9 @@ impl Design for Larder {
             history: 40,
             receipts: 4,
         };
-        let outbox = OutboxLimits {
-            purges: 6,
-            unread: 12,
-            selectors: 40,
-            recent: 6,
-            writes_per_record: 3,
-            records_per_step: 3,
-        };
         let node = Node {
             log: PurgeLog::in_fleet(limits),
-            follower: Follower::new(self.processes, Duration::from_millis(MAX_UNSYNCED), outbox),
+            follower: Follower::new(self.processes, Duration::from_millis(MAX_UNSYNCED), self.outbox),
             coming: None,
             numbers: HashMap::new(),
             unapplied: Vec::new(),

@@ -152,8 +152,10 @@ impl Transport {
                     settled.for_each(|(seq, id)| shared.landed.insert(seq, id));
                 }
                 Effect::SyncedUntil(_) => shared.synced_at = shared.synced_at.max(shared.proven),
-                // Ids of the branch that is lost mean nothing on this one; what counts is appended again.
-                Effect::Notice(Notice::Fork | Notice::Empty) => shared.landed.clear(),
+                // Ids of a branch that is lost mean nothing on this one, and after a gap it may be lost; what counts is appended again.
+                Effect::Notice(Notice::Fork | Notice::Empty | Notice::Gap | Notice::Trimmed) => {
+                    shared.landed.clear();
+                }
                 Effect::Notice(_) => {}
             }
         }

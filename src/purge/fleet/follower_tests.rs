@@ -320,6 +320,18 @@ fn rule_7_after_a_gap_what_was_not_read_back_is_sent_again() {
     assert_eq!(node.log.pending(), 1);
 }
 
+/// Our position may be on the branch of a master that was cut off, and all that was read back there stand nowhere else.
+#[test]
+fn rule_7_after_a_gap_what_was_read_back_is_sent_again_too() {
+    let mut node = Node::started();
+    node.purge("a");
+    assert_eq!(node.append_all(), ["purge [1]"]);
+    node.read(vec![own(30, 20, &[1], "a")], Some(30));
+    assert_eq!(node.follower.waiting(), 0);
+    assert_eq!(node.read(vec![other(90, 80, "x")], Some(90)), ["gap"]);
+    assert_eq!(node.append_all(), ["purge [1]", "mark [1]"]);
+}
+
 #[test]
 fn rule_8_synced_counts_from_the_proof() {
     let mut node = Node::new();

@@ -339,22 +339,27 @@ impl Outbox {
         self.answer.iter_mut().for_each(|answer| later(&mut answer.state));
     }
 
-    /// Records are missing. What the store has taken may be among them: send it again, then a mark.
+    /// Records are missing. What the store has taken may be among them, and what was read back may stand on another branch: one that went on
+    /// with a master that was cut off, while the log that we see now was trimmed too far to show the fork. So all of it again, then a mark.
     pub fn gap(&mut self) {
-        self.items.iter_mut().for_each(|item| item.state = State::Queued);
+        self.again();
         self.broken(false, PurgeId::ZERO);
     }
 
     /// The log has forked: what we had appended may be on the other branch. Recent purges first, then what waits, then
     /// a barrier beyond `above`.
     pub fn fork(&mut self, above: PurgeId) {
+        self.again();
+        self.broken(true, above);
+    }
+
+    fn again(&mut self) {
         self.items.iter_mut().for_each(|item| item.state = State::Queued);
         let recent = self.recent.take().into_iter().chain(self.recent_writes.take());
         let mut again: VecDeque<Item> =
             recent.map(|(seq, purge)| Item { tried: true, ..Item::new(seq, purge) }).collect();
         again.append(&mut self.items);
         self.items = again;
-        self.broken(true, above);
     }
 
     fn broken(&mut self, barrier: bool, above: PurgeId) {
