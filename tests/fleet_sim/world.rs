@@ -632,14 +632,14 @@ impl World {
     }
 
     fn start_those_that_are_due(&mut self) {
-        for node in 0..NODES {
+        for (node, name) in NODE_NAMES.into_iter().enumerate() {
             let left = self.common.cells.lock().unwrap()[node].as_ref().is_some_and(|cell| cell.left);
             if left {
                 self.crash(node);
             }
             match self.down[node] {
                 Some(0) => {
-                    tell!(self, "{} starts", NODE_NAMES[node]);
+                    tell!(self, "{name} starts");
                     // A process that starts looks up where the store is.
                     let master = self.common.store.lock().unwrap().master;
                     self.common.believes.lock().unwrap()[node] = master;
