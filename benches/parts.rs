@@ -66,6 +66,7 @@ fn engine() -> Arc<Engine> {
         refusals: &[],
         purge_kinds: &[],
         purge_modes: &[],
+        traces_lost: &[],
         rules: &rules,
         origins: &[],
     };
@@ -81,7 +82,7 @@ fn engine() -> Arc<Engine> {
     };
     let memory = Memory::new(1 << 30, memory::Policy::TinyLfu);
     let purges = Arc::new(PurgeLog::alone(larder::purge::Limits::default()));
-    let engine = Engine::new(Clock::system(), memory, purges, Metrics::new(&words), None, site);
+    let engine = Engine::new(Clock::system(), memory, purges, Metrics::new(&words), None, None, site);
     let site = engine.site_owned();
     let facts = RequestFacts {
         method: &Method::GET,

@@ -6,29 +6,26 @@ use crate::admin::reload::Asked;
 use crate::admin::{self, Admin, Connections};
 use crate::clock::Clock;
 use crate::config::{self, Config, origins as wanted, server, storage, telemetry};
-use crate::engine::draft::Refused;
 use crate::engine::explain::Normaliser;
-use crate::engine::outcome::Kind;
-use crate::engine::plan::StaleWhy;
 use crate::engine::rules::RuleSet;
 use crate::engine::ryw::Signer;
-use crate::engine::{self, Engine, Site};
+use crate::engine::{Engine, Site};
 use crate::fleet::Fleet;
 use crate::front::listener::{self, ConnSettings, Listener};
-use crate::front::refusal::Refusal;
 use crate::front::service::Service;
 use crate::front::tls::{TlsFiles, TlsReloader};
 use crate::front::tracker::{ConnTracker, Turned};
-use crate::observe::metrics::Vocabulary;
 use crate::observe::{AccessLog, Format, Metrics};
 use crate::origin::Origin;
-use crate::purge::{Limits as PurgeLimits, Mode, Purge, PurgeLog};
-use crate::semantics::storable::NotStored;
+use crate::purge::{Limits as PurgeLimits, Purge, PurgeLog};
 use crate::settings::{
-    conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings,
+    conn_settings, fleet_settings, gate, origin_settings, policy, purgers, schemes, settings, trace_settings,
 };
 use crate::sockets::Sockets;
 use crate::store::Memory;
+use crate::trace::Tracer;
+use crate::trace::export::Exporter;
+use crate::vocabulary::{metrics, origin_names, rule_names, vocabulary};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::HashMap;
@@ -43,6 +40,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How often certificate files are looked at.
 const TLS_WATCH: Duration = Duration::from_secs(2);
+
+/// For the last spans on their way to the collector.
+const TRACES_GRACE: Duration = Duration::from_secs(5);
 
 /// For requests that are under way when the admin listener closes: longer than a purge call takes, shorter than a successor waits.
 const ADMIN_GRACE: Duration = Duration::from_secs(10);
@@ -64,6 +64,8 @@ pub enum StartError {
     HandOver(std::io::Error),
     #[error("shared: {0}")]
     Shared(String),
+    #[error("tracing: {0}")]
+    Tracing(String),
     #[error(
         "the admin listener is bound to {0}, which other machines can reach: `admin.tokens` can't be empty"
     )]
@@ -73,7 +75,10 @@ pub enum StartError {
 impl StartError {
     /// It is the configuration's fault, or of a file it names; not the machine's.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Origin(..) | Self::Shared(_) | Self::Exposed(_))
+        matches!(
+            self,
+            Self::Tls(_) | Self::Origin(..) | Self::Shared(_) | Self::Tracing(_) | Self::Exposed(_)
+        )
     }
 }
 
@@ -93,8 +98,10 @@ pub struct Running {
     admin_task: JoinSet<()>,
     background: JoinSet<()>,
     reloads: mpsc::Receiver<Asked>,
-    /// What reloads don't change; see [`fixed`].
-    fixed: Vec<(&'static str, String)>,
+    /// What takes spans to the collector.
+    traces: Option<Traces>,
+    /// The configuration that this process was started with.
+    started: config::changes::Tree,
     /// Held for the whole of a reload: one at a time.
     current: Mutex<Current>,
 }
@@ -104,6 +111,21 @@ pub struct Running {
 struct Current {
     wanted: Vec<(Arc<str>, wanted::Origin)>,
     demo: Option<Demo>,
+    tree: config::changes::Tree,
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reload {
+    pub changes: Vec<config::changes::Change>,
+    /// Fields that hold as they were when the process started, and that the configuration now has otherwise.
+    pub kept: Vec<&'static str>,
+}
+
+/// The task that takes spans to the collector.
+struct Traces {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
 }
 
 /// Starts everything that a configuration asks for. Returns once all listeners accept.
@@ -119,8 +141,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
 /// # Errors
 /// As [`start`].
 pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Result<Running, StartError> {
-    let fixed = fixed(&config);
-    let Config { server, admin, origins: wanted, memory, shared, log, rules, shown, .. } = config;
+    let Config { server, admin, origins: wanted, memory, shared, log, tracing, rules, shown, tree } = config;
     let mut background = JoinSet::new();
     let demo = start_demo(&wanted, &clock)?;
     let built = origins(&wanted, &clock, demo.as_ref().map(|demo| demo.address), (&[], &Built::new()))?;
@@ -128,11 +149,13 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
     let metrics = metrics(&site);
     let memory = Memory::new(memory.capacity, policy(memory.policy));
     let (purges, fleet) = purges(shared.as_ref(), &server, &metrics, &clock)?;
-    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet, site);
+    let node_id = new_node_id();
+    let (tracer, traces) = tracer(tracing.as_ref(), &node_id, &metrics, &clock)?;
+    let engine = Engine::new(clock.clone(), memory, purges, metrics.clone(), fleet, tracer, site);
     run_engine(&engine, &mut background);
     let service = Arc::new(Service {
         engine: engine.clone(),
-        settings: ArcSwap::from_pointee(settings(&server, &new_node_id())),
+        settings: ArcSwap::from_pointee(settings(&server, &node_id)),
         purgers: ArcSwap::from_pointee(purgers(&admin)),
         log: access_log(log.access)?,
         metrics,
@@ -141,8 +164,7 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
     let tracker = ConnTracker::default();
     let connections = Arc::new(ArcSwap::from_pointee(conn_settings(&server)));
     let (drain, draining) = watch::channel(false);
-    let mut listeners = JoinSet::new();
-    let mut public = Vec::new();
+    let (mut listeners, mut public) = (JoinSet::new(), Vec::new());
     for wanted in &server.listen {
         let listener = open(wanted, server.proxy_protocol, &draining, &mut sockets, &mut background)?;
         public.push(listener.socket.local_addr().unwrap_or(wanted.address));
@@ -193,8 +215,9 @@ pub async fn start_on(config: Config, clock: Clock, mut sockets: Sockets) -> Res
         admin_task,
         background,
         reloads,
-        fixed,
-        current: Mutex::new(Current { wanted, demo }),
+        traces,
+        started: tree.clone(),
+        current: Mutex::new(Current { wanted, demo, tree }),
     })
 }
 
@@ -219,15 +242,14 @@ impl Running {
 
     /// Puts a new configuration in force without losing a connection or an entry: rules, origins, limits, tokens.
     /// Origins whose settings are the same stay, with their connections and health. Listeners, threads, memory and logs
-    /// stay as they were started; what of those the configuration changes is named in the returned list.
+    /// stay as they were started; what of those the configuration changes is named in what is returned, beside all that
+    /// is different from the last configuration.
     ///
     /// # Errors
     /// As [`start`], and a configuration without tokens where others can reach the admin listener; everything stays as
     /// it was then.
-    pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
-        let now = fixed(&config);
-        let kept = self.fixed.iter().zip(&now).filter(|(was, is)| was != is).map(|(was, _)| was.0).collect();
-        let Config { server, admin, origins: wanted, memory, rules, shown, .. } = config;
+    pub fn reload(&self, config: Config) -> Result<Reload, StartError> {
+        let Config { server, admin, origins: wanted, memory, tracing, rules, shown, tree, .. } = config;
         // The socket stays as it is bound, whatever this configuration says of its address.
         let exposed = |bound: &SocketAddr| !bound.ip().to_canonical().is_loopback();
         if let Some(bound) = self.admin_address.filter(exposed)
@@ -250,9 +272,15 @@ impl Running {
         self.service.settings.store(Arc::new(settings(&server, &node_id)));
         self.engine().reload(site);
         self.admin.config.store(Arc::new(shown));
+        if let (Some(tracer), Some(tracing)) = (&self.engine().tracer, &tracing) {
+            tracer.set_sample(tracing.sample);
+        }
+        let changes = tree.changes_since(&current.tree);
+        let kept = tree.kept_since(&self.started);
         current.wanted = wanted;
         current.demo = started.or(current.demo.take());
-        Ok(kept)
+        current.tree = tree;
+        Ok(Reload { changes, kept })
     }
 
     /// The next reload that somebody asks the admin listener for. Who started this process knows where its configuration
@@ -275,6 +303,10 @@ impl Running {
         self.close_admin().await;
         if let Some(fleet) = &self.admin.engine.fleet {
             fleet.log.sign_off().await;
+        }
+        if let Some(Traces { stop, task }) = self.traces.take() {
+            stop.send_replace(true);
+            let _ = tokio::time::timeout(TRACES_GRACE, task).await;
         }
         self.background.abort_all();
         while self.background.join_next().await.is_some() {}
@@ -362,6 +394,22 @@ fn purges(
     Ok((purges, Some(fleet)))
 }
 
+/// What makes spans, and what takes them away.
+fn tracer(
+    wanted: Option<&telemetry::Tracing>,
+    node_id: &str,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+) -> Result<(Option<Arc<Tracer>>, Option<Traces>), StartError> {
+    let Some(wanted) = wanted else { return Ok((None, None)) };
+    let exporter = Exporter::new(trace_settings(wanted, node_id), clock.clone(), metrics.clone());
+    let exporter = exporter.map_err(StartError::Tracing)?;
+    let (tracer, spans) = Tracer::new(clock.clone(), metrics.clone(), wanted.sample);
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(exporter.run(spans, stopped));
+    Ok((Some(tracer), Some(Traces { stop, task })))
+}
+
 /// The sample origin, while somebody may ask it.
 #[derive(Debug)]
 struct Demo {
@@ -393,22 +441,6 @@ fn start_demo(origins: &Origins, clock: &Clock) -> Result<Option<Demo>, StartErr
     Ok(Some(Demo { address, task }))
 }
 
-/// What of a configuration holds from the start to the end of a process, in its words.
-fn fixed(config: &Config) -> Vec<(&'static str, String)> {
-    let Config { server, admin, memory, shared, log, .. } = config;
-    vec![
-        ("server.listen", format!("{:?}", server.listen)),
-        ("server.threads", server.threads.to_string()),
-        ("server.shutdown_grace", format!("{:?}", server.shutdown_grace)),
-        ("admin.address", format!("{:?}", admin.address)),
-        ("memory.capacity", memory.capacity.to_string()),
-        ("memory.policy", format!("{:?}", memory.policy)),
-        ("shared", format!("{shared:?}")),
-        ("log.access", format!("{:?}", log.access)),
-        ("log.level", format!("{:?}", log.level)),
-    ]
-}
-
 /// Whether all certificates and keys that a configuration names can be used, and all origins be built. Opens no
 /// socket. Blocks on the disk.
 ///
@@ -420,6 +452,11 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     }
     if let Some(shared) = &config.shared {
         fleet_settings(shared, &config.server).map_err(StartError::Shared)?;
+    }
+    if let Some(tracing) = &config.tracing {
+        let metrics = Metrics::new(&vocabulary(&[], &[]));
+        let exporter = Exporter::new(trace_settings(tracing, ""), Clock::system(), metrics);
+        exporter.map_err(StartError::Tracing)?;
     }
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     for (name, wanted) in &config.origins {
@@ -487,6 +524,7 @@ fn access_log(wanted: telemetry::AccessLog) -> Result<AccessLog, StartError> {
         telemetry::AccessLog::Off => return Ok(AccessLog::off()),
         telemetry::AccessLog::Json => Format::Json,
         telemetry::AccessLog::Text => Format::Text,
+        telemetry::AccessLog::Combined => Format::Combined,
     };
     AccessLog::start(format, std::io::stdout()).map_err(StartError::Log)
 }
@@ -537,43 +575,4 @@ fn site(server: &server::Server, origins: Built, max_object: u64, rules: RuleSet
 /// Different for every process: tells a forwarding loop from two Larders in a row (RFC 8586).
 fn new_node_id() -> String {
     format!("n{:016x}", fastrand::u64(..))
-}
-
-fn rule_names(site: &Site) -> Vec<Arc<str>> {
-    site.rules.rules().map(|r| r.name.clone()).chain([Arc::from("none")]).collect()
-}
-
-fn origin_names(site: &Site) -> Vec<Arc<str>> {
-    site.origins.keys().cloned().collect()
-}
-
-fn metrics(site: &Site) -> Arc<Metrics> {
-    Metrics::new(&vocabulary(&rule_names(site), &origin_names(site)))
-}
-
-/// Every word that can be a label, from the enums that own them.
-fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabulary<'a> {
-    static OUTCOMES: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| Kind::ALL.iter().map(|k| k.as_str()).collect());
-    static NOT_STORED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
-        let own = Refused::OWN.iter().map(|r| r.as_str());
-        NotStored::ALL.iter().map(|n| n.as_str()).chain(own).collect()
-    });
-    static STALE: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| StaleWhy::ALL.iter().map(|s| s.as_str()).collect());
-    static REFUSALS: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| Refusal::ALL.iter().map(|r| r.as_str()).collect());
-    static KINDS: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| engine::purge::kinds().collect());
-    static MODES: [&str; 3] = [Mode::Soft.as_str(), Mode::Invalidate.as_str(), Mode::Hard.as_str()];
-    Vocabulary {
-        outcomes: &OUTCOMES,
-        not_stored: &NOT_STORED,
-        stale: &STALE,
-        refusals: &REFUSALS,
-        purge_kinds: &KINDS,
-        purge_modes: &MODES,
-        rules,
-        origins,
-    }
 }

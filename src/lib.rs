@@ -20,4 +20,6 @@ pub mod settings;
 pub mod sockets;
 pub mod store;
 pub mod time;
+pub mod trace;
+pub mod vocabulary;
 pub mod worker;

@@ -2,7 +2,7 @@
 //! not know them; here, and nowhere else, they meet.
 
 use crate::access::{Gate, Scope, Token};
-use crate::config::{self, origins as wanted, server, storage};
+use crate::config::{self, origins as wanted, server, storage, telemetry};
 use crate::fleet;
 use crate::front::handler::Limits;
 use crate::front::listener::ConnSettings;
@@ -10,6 +10,7 @@ use crate::front::normalise;
 use crate::front::purging::Purgers;
 use crate::origin;
 use crate::store::memory;
+use crate::trace::export;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -114,6 +115,19 @@ pub fn origin_settings(
         response_header_bytes: usize::try_from(wanted.limits.response_header_bytes).unwrap_or(usize::MAX),
         ..origin::settings::Settings::default()
     })
+}
+
+pub fn trace_settings(tracing: &telemetry::Tracing, node_id: &str) -> export::Settings {
+    export::Settings {
+        url: tracing.otlp.clone(),
+        protocol: match tracing.protocol {
+            telemetry::OtlpProtocol::Grpc => export::Protocol::Grpc,
+            telemetry::OtlpProtocol::Http => export::Protocol::Http,
+        },
+        headers: tracing.headers.iter().cloned().collect(),
+        service: tracing.service.to_string(),
+        instance: node_id.to_owned(),
+    }
 }
 
 pub fn settings(server: &server::Server, node_id: &str) -> normalise::Settings {

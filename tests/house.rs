@@ -13,13 +13,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["semantics", "purge"]),
     ("origin", &[]),
     ("observe", &[]),
+    ("trace", &["observe", "origin"]),
     ("demo", &["semantics"]),
     ("fleet", &["semantics", "purge", "store", "observe"]),
-    ("engine", &["semantics", "purge", "store", "fleet", "origin", "observe"]),
-    ("front", &["semantics", "engine", "observe", "origin"]),
-    ("admin", &["semantics", "purge", "store", "fleet", "engine", "observe", "origin"]),
+    ("engine", &["semantics", "purge", "store", "fleet", "origin", "observe", "trace"]),
+    ("front", &["semantics", "engine", "observe", "origin", "trace"]),
+    ("admin", &["semantics", "purge", "store", "fleet", "engine", "observe", "origin", "trace"]),
     ("config", &["semantics", "engine"]),
-    ("cli", &["admin", "config", "app", "demo"]),
+    ("cli", &["admin", "config", "app", "demo", "observe"]),
 ];
 
 const LEAVES: &[&str] = &["access", "body", "clock", "interim", "sockets", "time", "worker"];

@@ -1,7 +1,7 @@
 //! Other products' purge calls on this listener (interface.md §3.1). What they mean is in `purge::dialects`; here is who may
 //! send them, and that those who may not are told so in a form that their client understands.
 
-use super::{Admin, admit, refuse};
+use super::{Admin, admit, refuse, traced};
 use crate::access::Scope;
 use crate::engine::purge_call::{Called, Door, MAX_BODY, PurgeCall, fastly_key};
 use axum::Router;
@@ -53,9 +53,13 @@ async fn call(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     };
     debug_assert!(body.len() <= MAX_BODY, "the router limits bodies");
     let authority = String::new(); // what it would be is this listener's own
-    let call =
-        PurgeCall { door: Door::Admin, method, authority, path, query, headers, body, who: caller.name };
-    sent(admin.engine.purge_call(call).await)
+    let mut step = traced::enter(&admin, &headers);
+    let (who, trace) = (caller.name, step.trace().clone());
+    let named = method.clone();
+    let call = PurgeCall { door: Door::Admin, method, authority, path, query, headers, body, who, trace };
+    let called = admin.engine.purge_call(call).await;
+    traced::answered(&mut step, &named, "purge", called.status);
+    sent(called)
 }
 
 pub fn sent(called: Called) -> Response {

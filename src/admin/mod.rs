@@ -15,6 +15,7 @@ pub mod serve;
 mod session;
 pub mod status;
 pub mod stream;
+mod traced;
 
 use crate::access::sessions::Sessions;
 use crate::access::{self, Denied, Gate, Scope};

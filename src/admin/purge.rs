@@ -1,15 +1,16 @@
 //! `POST /purge` and `GET /purges`: the product's own purge call and what came of the recent ones.
 
 use super::purge_request::{self, Wait};
-use super::{Admin, Caller, json_response, problem, query};
-use crate::engine::purge::Purged;
+use super::{Admin, Caller, json_response, problem, query, traced};
+use crate::engine::purge::{Purged, describe};
 use crate::fleet::transport::Reach;
 use crate::observe::access::timestamp;
 use crate::purge::normal::BadUrl;
 use crate::purge::{Matched, Purge, Receipt, Selector};
+use crate::trace::{Kind, Trace};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
 use purge_request::{Problem, PurgeRequest};
@@ -27,14 +28,27 @@ const MOST_RECEIPTS: usize = 1000;
 pub async fn purge(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let mut step = traced::enter(&admin, &headers);
+    let response = purged(&admin, caller, body, step.trace()).await;
+    traced::answered(&mut step, &Method::POST, "/purge", response.status());
+    response
+}
+
+async fn purged(
+    admin: &Admin,
+    caller: Caller,
+    body: Result<Bytes, BytesRejection>,
+    trace: &Trace,
 ) -> Response {
     let request = match body {
         Ok(body) => purge_request::parse(&body),
         Err(rejection) => return problem(rejection.status(), &rejection.body_text()),
     };
     let built = request.and_then(|request| {
-        let selectors = selectors(&admin, &request)?;
+        let selectors = selectors(admin, &request)?;
         Ok((request, selectors))
     });
     let (request, selectors) = match built {
@@ -45,6 +59,7 @@ pub async fn purge(
     // On a thread that may block: counting what a prefix selects takes a moment.
     let engine = admin.engine.clone();
     let began = engine.clock.elapsed();
+    let mut step = trace.step(Kind::Internal);
     match tokio::task::spawn_blocking(move || engine.purge(purge)).await {
         Ok(purged) => {
             let reach = admin.engine.reached(purged.applied.at, request.wait == Wait::Fleet).await;
@@ -52,6 +67,13 @@ pub async fn purge(
                 Wait::Node => reach.is_logged(),
                 Wait::Fleet => reach.is_everywhere(),
             };
+            if let Some(span) = step.span() {
+                let id = purged.applied.at.to_string();
+                describe(span, &purged, &id)
+                    .text("larder.purge.mode", request.mode.as_str())
+                    .number("larder.purge.nodes.applied", reach.applied)
+                    .number("larder.purge.nodes.total", reach.total);
+            }
             let took = admin.engine.clock.elapsed().saturating_sub(began);
             let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
             json_response(status, &receipt(&purged, &reach, took))

@@ -31,8 +31,13 @@ pub struct Finding {
 /// What came of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reloaded {
-    /// In force. What is named changes only at the next start.
-    Done { kept: Vec<&'static str> },
+    /// In force.
+    Done {
+        /// What is different from the configuration before, each as the answer has it.
+        changes: Vec<Value>,
+        /// What changes only at the next start.
+        kept: Vec<&'static str>,
+    },
     /// The configuration is wrong; the old one stays.
     Refused(Vec<Finding>),
     /// It could not be put in force (an origin that can't be built, say); the old one stays.
@@ -61,9 +66,13 @@ pub async fn reload(State(admin): State<Arc<Admin>>) -> Response {
         );
     }
     match tokio::time::timeout(PATIENCE, answered).await {
-        Ok(Ok(Reloaded::Done { kept })) => {
-            let generation = admin.engine.site().generation;
-            let body = json!({ "reloaded": true, "generation": generation, "changes_at_next_start": kept });
+        Ok(Ok(Reloaded::Done { changes, kept })) => {
+            let body = json!({
+                "reloaded": true,
+                "generation": admin.engine.site().generation,
+                "changes": changes,
+                "changes_at_next_start": kept,
+            });
             json_response(StatusCode::OK, &body)
         }
         Ok(Ok(Reloaded::Refused(findings))) => {

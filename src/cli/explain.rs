@@ -1,7 +1,7 @@
 //! `larder explain`: asks a running instance what it would do with a request, and why; nothing is fetched or changed.
 
 use super::client::AdminArgs;
-use super::{fail, say};
+use super::{block_on, fail};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -44,26 +44,12 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(1, format_args!("cannot start: {error}")),
-    };
-    let (status, body) = match runtime.block_on(args.admin.post("/explain", args.body().to_string())) {
-        Ok(answer) => answer,
-        Err(error) => return fail(1, error),
-    };
-    let Ok(answer) = serde_json::from_slice::<Value>(&body) else {
-        return fail(1, format_args!("the answer ({status}) is no JSON: is that the admin listener?"));
-    };
-    if args.json {
-        say(&answer);
-    } else if status.is_success() {
-        say(text(&answer).trim_end());
-    }
-    match status.is_success() {
-        true => ExitCode::SUCCESS,
-        false => fail(1, answer.get("error").and_then(Value::as_str).unwrap_or("the question was refused")),
-    }
+    block_on(async {
+        match args.admin.post("/explain", &args.body()).await {
+            Ok(answer) => answer.tell(args.json, text, "the question was refused"),
+            Err(error) => fail(1, error),
+        }
+    })
 }
 
 /// Numbered steps, then the advice.

@@ -9,6 +9,7 @@ mod handover;
 mod purge;
 mod schema;
 mod serve;
+mod top;
 mod warm;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,8 @@ enum Command {
     Explain(explain::Args),
     /// Fetch many URLs through the proxy, so that visitors find them stored
     Warm(warm::Args),
+    /// Watch a running instance in the terminal: rates, hit ratio, latency, origins, what is hot and what is not stored
+    Top(top::Args),
     /// Print the JSON Schema of the configuration, for editors; or its reference, for people
     Schema(schema::Args),
     /// Run the sample origin that the default configuration uses, alone
@@ -67,8 +70,17 @@ pub fn main() -> ExitCode {
         Command::Purge(args) => purge::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Warm(args) => warm::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::DemoOrigin(args) => demo_origin::run(&args),
+    }
+}
+
+/// Runs what a command has to wait for, on this thread.
+fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => fail(1, format_args!("cannot start: {error}")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `larder purge`: purges through the admin listener, and prints the receipt.
 
 use super::client::AdminArgs;
-use super::{fail, say};
+use super::{block_on, fail};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -69,28 +69,18 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(1, format_args!("cannot start: {error}")),
-    };
-    let (status, body) = match runtime.block_on(args.admin.post("/purge", args.body().to_string())) {
-        Ok(answer) => answer,
-        Err(error) => return fail(1, error),
-    };
-    let Ok(answer) = serde_json::from_slice::<Value>(&body) else {
-        return fail(1, format_args!("the answer ({status}) is no JSON: is that the admin listener?"));
-    };
-    if args.json {
-        say(&answer);
-    } else if status.is_success() {
-        say(receipt(args.mode(), &answer));
-    }
-    match status {
-        StatusCode::OK => ExitCode::SUCCESS,
-        // Applied, but not by every node that was waited for.
-        StatusCode::ACCEPTED => fail(1, format_args!("not every node has applied it: {}", missing(&answer))),
-        _ => fail(1, answer.get("error").and_then(Value::as_str).unwrap_or("the purge was refused")),
-    }
+    block_on(async {
+        let answer = match args.admin.post("/purge", &args.body()).await {
+            Ok(answer) => answer,
+            Err(error) => return fail(1, error),
+        };
+        let told = answer.tell(args.json, |json| receipt(args.mode(), json), "the purge was refused");
+        if answer.status == StatusCode::ACCEPTED {
+            // Applied, but not by every node that was waited for.
+            return fail(1, format_args!("not every node has applied it: {}", missing(&answer.json)));
+        }
+        told
+    })
 }
 
 /// For people.

@@ -3,8 +3,9 @@
 use super::handover::{Failed, Itself, Predecessor, tell_systemd};
 use super::{BAD_CONFIGURATION, ConfigArg, config_of_environment, descriptors, fail};
 use crate::admin::reload::{Finding, Reloaded};
-use crate::app::{self, Running, StartError};
+use crate::app::{self, Reload, Running, StartError};
 use crate::clock::Clock;
+use crate::config::changes::Change;
 use crate::config::report::{self, Report};
 use crate::config::server::Listener;
 use crate::config::telemetry::Level;
@@ -250,12 +251,10 @@ fn announce(running: &Running, tls: &[bool]) {
 fn reload(args: &Args, running: &Running) -> Reloaded {
     match args.load() {
         Ok(loaded) => match running.reload(loaded.config) {
-            Ok(kept) => {
-                tracing::info!("configuration reloaded");
-                for field in &kept {
-                    tracing::warn!("{field} changes only at the next start");
-                }
-                Reloaded::Done { kept }
+            Ok(reload) => {
+                tell(&reload);
+                let changes = reload.changes.iter().map(Change::to_json).collect();
+                Reloaded::Done { changes, kept: reload.kept }
             }
             Err(error) => {
                 tracing::error!(%error, "configuration not reloaded");
@@ -269,6 +268,27 @@ fn reload(args: &Args, running: &Running) -> Reloaded {
                 Wrong::Arguments(sentence) => Reloaded::Failed(sentence.to_owned()),
             }
         }
+    }
+}
+
+/// Differences that are logged one by one.
+const TOLD: usize = 100;
+
+fn tell(reload: &Reload) {
+    let Reload { changes, kept } = reload;
+    if changes.is_empty() {
+        tracing::info!("configuration reloaded: nothing changed");
+    } else {
+        tracing::info!(changes = changes.len(), "configuration reloaded");
+    }
+    for change in changes.iter().take(TOLD) {
+        tracing::info!("configuration: {change}");
+    }
+    if let Some(more) = changes.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        tracing::info!("configuration: and {more} more");
+    }
+    for field in kept {
+        tracing::warn!("{field} changes only at the next start");
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Root;
 use super::check::{place, rules_of};
 use super::report::{Class, Findings, Place};
+use super::telemetry::OtlpProtocol;
 use super::tree::Node;
 use crate::engine::policy::QueryKey;
 use crate::engine::rules::Rule;
@@ -17,7 +18,7 @@ const ADDING: [&str; 3] = ["tags", "request_headers", "response_headers"];
 pub fn lint(root: &Root, tree: &Node, findings: &mut Findings) {
     server(root, tree, findings);
     secret(root, tree, findings);
-    not_yet(root, tree, findings);
+    tracing(root, tree, findings);
     for (rule, node) in rules_of(root, tree) {
         never_matches(root, rule, node, findings);
         cache_deception(rule, node, findings);
@@ -75,14 +76,21 @@ fn secret(root: &Root, tree: &Node, findings: &mut Findings) {
     }
 }
 
-fn not_yet(root: &Root, tree: &Node, findings: &mut Findings) {
-    let mut say = |what: &str, at: Option<Place>| {
-        let message = format!("`{what}` is not in this version yet: it is checked, and does nothing");
-        findings.warning(Class::NotYet, at.unwrap_or(Place::FILE), message);
+/// Each form of OTLP has a port of its own, and collectors answer the other on it with errors that say nothing of that.
+fn tracing(root: &Root, tree: &Node, findings: &mut Findings) {
+    let Some(tracing) = &root.tracing else { return };
+    let port = tracing.otlp.parse::<http::Uri>().ok().and_then(|uri| uri.port_u16());
+    let (usual, other) = match (port, tracing.protocol) {
+        (Some(4318), OtlpProtocol::Grpc) => ("OTLP over HTTP", "http"),
+        (Some(4317), OtlpProtocol::Http) => ("OTLP over gRPC", "grpc"),
+        _ => return,
     };
-    if root.tracing.is_some() {
-        say("tracing", tree.key_place("tracing"));
-    }
+    let message = format!(
+        "`tracing.otlp` names the port of {usual}, and `protocol` is `{}`",
+        tracing.protocol.as_str()
+    );
+    let finding = findings.warning(Class::NoEffect, place(tree, &["tracing", "otlp"]), message);
+    finding.help(format!("`protocol: {other}`, or the other port"));
 }
 
 /// A rule whose conditions no request can meet.

@@ -4,6 +4,7 @@
 //! and the files named like the sections); what concerns several fields at once is checked on the whole
 //! ([`check`] for errors, [`lint`] for warnings). The result is plain data and the compiled rules.
 
+pub mod changes;
 mod check;
 mod compound;
 pub mod expand;
@@ -73,6 +74,8 @@ pub struct Config {
     pub rules: RuleSet,
     /// All of it as YAML, with all defaults, secrets blanked: for `GET /config`.
     pub shown: String,
+    /// The same, to be compared with another.
+    pub tree: changes::Tree,
 }
 
 /// What a configuration came to.
@@ -99,23 +102,25 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Report> {
 /// Checks a text. `name` stands in the report for where it came from.
 pub fn parse(name: &str, text: &str, base_dir: &Path, env: Env<'_>) -> Result<Loaded, Report> {
     let mut findings = Findings::default();
-    let root = tree::parse(text, env, &mut findings).and_then(|tree| {
+    let tree = tree::parse(text, env, &mut findings);
+    let root = tree.as_ref().and_then(|tree| {
         let mut cx = Cx::new(base_dir, &mut findings);
-        let root: Option<Root> = section::read(&tree, &mut cx);
+        let root: Option<Root> = section::read(tree, &mut cx);
         if let Some(root) = &root {
-            check::check(root, &tree, &mut findings);
+            check::check(root, tree, &mut findings);
             // What is wrong in other ways makes poor ground for advice.
             if !findings.has_errors() {
-                lint::lint(root, &tree, &mut findings);
+                lint::lint(root, tree, &mut findings);
             }
         }
         root
     });
-    let Some(root) = root.filter(|_| !findings.has_errors()) else {
+    let (Some(tree), Some(root)) = (tree, root.filter(|_| !findings.has_errors())) else {
         return Err(findings.into_report(name, text));
     };
-    let normalised = print::yaml(&root.show());
-    match compile(root, normalised.clone()) {
+    let shown = root.show();
+    let normalised = print::yaml(&shown);
+    match compile(root, normalised.clone(), changes::Tree::new(shown, &tree)) {
         Ok(config) => Ok(Loaded { config, warnings: findings.into_report(name, text), normalised }),
         Err(message) => {
             findings.error(Class::TooLarge, Place::FILE, message);
@@ -138,7 +143,7 @@ pub fn builtin(origin_url: Option<&str>) -> Result<Loaded, Report> {
     }
 }
 
-fn compile(mut root: Root, shown: String) -> Result<Config, String> {
+fn compile(mut root: Root, shown: String, tree: changes::Tree) -> Result<Config, String> {
     let default = root.origins.first().map(|(name, _)| name.clone()).ok_or("no origin")?;
     let rules = RuleSet::new(default, std::mem::take(&mut root.rules)).map_err(|e| e.to_string())?;
     for listener in &mut root.server.listen {
@@ -146,7 +151,7 @@ fn compile(mut root: Root, shown: String) -> Result<Config, String> {
     }
     root.memory.max_object = root.memory.max_object.min(root.memory.capacity);
     let Root { server, admin, origins, memory, shared, log, tracing, .. } = root;
-    Ok(Config { server, admin, origins, memory, shared, log, tracing, rules, shown })
+    Ok(Config { server, admin, origins, memory, shared, log, tracing, rules, shown, tree })
 }
 
 /// The file's text, or a report of why there is none.

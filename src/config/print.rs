@@ -42,7 +42,7 @@ fn entries(map: &Map<String, Json>, indent: usize, inline: bool, out: &mut Strin
 }
 
 /// On one line.
-fn flow(value: &Json) -> String {
+pub(super) fn flow(value: &Json) -> String {
     match value {
         Json::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
         Json::String(text) => scalar(text),

@@ -26,7 +26,8 @@ Every field, what it takes, what holds without it, and when to turn it. The file
 * **`larder check`** finds every mistake at once, each with its place and what would be right; unknown keys are mistakes. `larder check --print` shows all that holds, secrets blanked.
   `larder schema` prints the JSON Schema for editors.
 * **Reloading** (`kill -HUP`, or `POST /reload` on the admin listener) puts a new file in force without losing a connection or an entry. These stay until the next start, and the log says
-  so: `server.listen`, `server.threads`, `server.shutdown_grace`, `admin.address`, `memory.capacity`, `memory.policy`, `shared`, `log.access`, `log.level`.
+  so: `server.listen`, `server.proxy_protocol`, `server.threads`, `server.shutdown_grace`, `admin.address`, `memory.capacity`, `memory.policy`, `shared`, `log.access`, `log.level`, and `tracing` but for its `sample`. It also
+  tells what is different now, field by field.
 * **Rules**: every one that matches applies, top to bottom, and **the last one that sets a field wins**; `tags` add up, header edits are merged by name, `key` and `vary` leaf by leaf.
   Every field of a rule also takes `default`, which puts back what holds without rules. So the general rules come first.
 ";

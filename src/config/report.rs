@@ -67,7 +67,6 @@ pub enum Class {
     SharedCookie,
     NoSecret,
     Unused,
-    NotYet,
 }
 
 impl Class {
@@ -98,7 +97,6 @@ impl Class {
             Self::SharedCookie => "shared-cookie",
             Self::NoSecret => "no-secret",
             Self::Unused => "unused",
-            Self::NotYet => "not-yet",
         }
     }
 }

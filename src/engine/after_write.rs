@@ -49,12 +49,13 @@ pub(super) fn refresh(engine: &Arc<Engine>, site: &Arc<Site>, write: &Incoming) 
         interim: InterimSender::none(),
         forced: false,
         raw: None,
+        trace: write.trace.clone(),
     };
     let mut ask = Ask::new(engine.clone(), site.clone(), resolved, read, query, base, None);
     let Some(resource) = engine.memory.get(&ask.key) else { return };
     let impersonal = |nominated: &[HeaderName]| !nominated.iter().any(|name| PERSONAL.contains(name));
     let Some(last) = resource.variants.iter().find(|e| impersonal(&e.meta.nominated)) else { return };
-    ask.headers.extend(vary::nominated_fields(&last.meta.variant));
+    Arc::make_mut(&mut ask.headers).extend(vary::nominated_fields(&last.meta.variant));
     let held = ask.look_up(engine.now());
     if let Some((entry, _)) = &held.entry {
         ask.refresh_in_background(&held, entry);

@@ -27,6 +27,7 @@ use crate::store::entry::Meta;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::Now;
+use crate::trace::{Kind, Trace};
 use bytes::Bytes;
 use http::header::{AGE, AUTHORIZATION, CONTENT_LENGTH, IF_MODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -74,7 +75,7 @@ pub struct Fetch {
     /// GET, or the method of a read keyed by its body.
     pub method: Method,
     /// The fields to send, without conditions and ranges.
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     /// Body of a read keyed by it.
     pub body: Option<Bytes>,
     pub path_and_query: String,
@@ -87,12 +88,16 @@ pub struct Fetch {
     pub replaces: Option<Arc<Entry>>,
     pub interim: InterimSender,
     pub wants_range: bool,
+    /// How the key is marked, and for long enough.
+    pub marked: Option<Mark>,
     /// `None` for a background refresh.
     pub leader: Option<oneshot::Sender<LeaderAnswer>>,
     /// How it makes use of the fleet; `None` = not at all.
     pub sharing: Option<Sharing>,
     /// The right to fetch for the whole fleet.
     pub lease: Option<Lease>,
+    /// Where it belongs in the trace of the request that started it.
+    pub trace: Trace,
 }
 
 /// Takes the flight out of the map, and frees its waiters even if the task panics.
@@ -126,6 +131,23 @@ impl Fetch {
             flight: self.flight.clone(),
             refreshing,
         };
+        let mut step = self.trace.step(Kind::Internal);
+        self.trace = step.trace().clone();
+        self.flight.is_traced_as(step.trace().context());
+        if let Some(span) = step.span() {
+            span.name("fetch")
+                .text("larder.rule", &*self.resolved.policy.rule)
+                .flag("larder.background", self.leader.is_none())
+                .flag("larder.conditional", self.candidate.is_some());
+        }
+        let flight = self.flight.clone();
+        self.carry_out().await;
+        if let Some(span) = step.span() {
+            span.text("larder.fetch.result", flight.stage().as_str());
+        }
+    }
+
+    async fn carry_out(mut self) {
         match self.ask_fleet().await {
             FromFleet::Done => return,
             FromFleet::Fetch(lease) => self.lease = lease,
@@ -148,9 +170,11 @@ impl Fetch {
     }
 
     async fn send(&mut self, conditional: bool) -> Result<Answer, OriginError> {
-        let mut headers = self.headers.clone();
+        let mut headers = HeaderMap::clone(&self.headers);
+        let mut again = Some(self.headers.clone());
         if let (true, Some(entry)) = (conditional, &self.candidate) {
             validate::make_conditional(&mut headers, &[as_stored(entry)]);
+            again = None;
         }
         let body: InBody = match &self.body {
             Some(bytes) => crate::body::full_in(bytes.clone()),
@@ -161,9 +185,10 @@ impl Fetch {
             key_hash: self.key.hash_value(),
             interim: self.interim.clone(),
             retry_safe: self.body.is_none(),
+            again,
             first_byte_timeout: None,
         };
-        self.engine.ask_origin(&self.site, &self.resolved.policy, request, options).await
+        self.engine.ask_origin(&self.site, &self.resolved.policy, request, options, &self.trace).await
     }
 
     fn failed(&mut self, error: OriginError) {
@@ -302,12 +327,12 @@ impl Fetch {
             self.give_up_lease(why);
         }
         match why {
-            Refused::TooLarge => self.engine.markers.set(&self.key, Mark::TooLarge, now.mono),
+            Refused::TooLarge => self.mark(Mark::TooLarge, now),
             // A failing origin must not lose its shelter by its failure, nor a key by what one client sent. A 206 or
             // 304 answers a range or condition that was sent on because of the mark: it must not renew it for ever.
             _ if passing || why == Refused::Semantics(NotStored::Status) => {}
             _ if why.is_own_affair(&self.headers) => self.mark_own_affair(why, now),
-            _ => self.engine.markers.set(&self.key, Mark::NotShareable, now.mono),
+            _ => self.mark(Mark::NotShareable, now),
         }
         self.flight.advance(Stage::NotShareable(status));
         // The origin has a new answer that may not be kept: what it replaces is of no further use. Unless the answer
@@ -332,7 +357,13 @@ impl Fetch {
             _ if self.headers.contains_key(AUTHORIZATION) => Mark::NotShareableAuthorized,
             _ => Mark::NotShareableWithCookie,
         };
-        self.engine.markers.set(&self.key, mark, now.mono);
+        self.mark(mark, now);
+    }
+
+    fn mark(&self, mark: Mark, now: Now) {
+        if self.marked != Some(mark) {
+            self.engine.markers.set(&self.key, mark, now.mono);
+        }
     }
 
     async fn download(
@@ -389,7 +420,7 @@ impl Fetch {
             self.flight.advance(Stage::Shared(shared.clone()));
         } else {
             // Stored, but every use needs the origin: waiting for it would only queue them up.
-            self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
+            self.engine.markers.set(&self.key, Mark::NotShareable, now.mono); // any other has been cleared
             self.flight.advance(Stage::NotShareable(shared.meta.status));
         }
         self.tell_leader(LeaderAnswer::Shared { shared, received_age, place });

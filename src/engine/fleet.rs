@@ -19,6 +19,7 @@ use crate::semantics::storable::NotStored;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::{Mono, Now};
+use crate::trace::Kind;
 use http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +120,22 @@ impl Fetch {
             return FromFleet::Fetch(None);
         };
         let wanted = Wanted { key: &self.key, request: &self.headers, patience: sharing.patience };
-        let obtained = fleet.tier.obtain(wanted, |stored| self.accepts(stored, &sharing)).await;
+        let mut step = self.trace.step(Kind::Client);
+        // Boxed: a node that is alone need not carry its room in every fetch.
+        let obtained = Box::pin(fleet.tier.obtain(wanted, |stored| self.accepts(stored, &sharing))).await;
+        if let Some(span) = step.span() {
+            let result = match &obtained {
+                Obtained::Value(_) => "hit",
+                Obtained::Leased(_) => "leased",
+                Obtained::NotShareable => "not-shareable",
+                Obtained::Without(why) => why.as_str(),
+            };
+            span.name("GET shared").text("db.system.name", "redis").text("larder.shared.result", result);
+            if let Obtained::Without(Why::Failed(error)) = &obtained {
+                span.failed(error.as_str());
+            }
+        }
+        drop(step);
         match obtained {
             Obtained::Value(stored) => {
                 self.promote(*stored);

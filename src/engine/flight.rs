@@ -12,10 +12,11 @@ use crate::store::Entry;
 use crate::store::entry::{Meta, birth_order};
 use crate::store::key::Key;
 use crate::time::Mono;
+use crate::trace::Context;
 use http::{HeaderMap, StatusCode};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -46,6 +47,21 @@ pub enum Stage {
     Failed(OriginError),
 }
 
+impl Stage {
+    /// In traces.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Shared(_) => "shared",
+            Self::Confirmed(..) => "confirmed",
+            Self::Promoted(_) => "promoted",
+            Self::LeftToOthers => "left-to-others",
+            Self::NotShareable(_) => "not-shareable",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 /// One fetch in progress.
 #[derive(Debug)]
 pub struct Flight {
@@ -58,6 +74,8 @@ pub struct Flight {
     /// Selectors known before the head: URL, host, prefixes.
     pub selectors: Arc<Selectors>,
     stage: watch::Sender<Stage>,
+    /// The span of its fetch.
+    traced: OnceLock<Context>,
 }
 
 impl Flight {
@@ -71,7 +89,20 @@ impl Flight {
             began: now,
             selectors,
             stage: watch::Sender::new(Stage::Pending),
+            traced: OnceLock::new(),
         })
+    }
+
+    /// Before anything is published. `None` when tracing is off.
+    pub fn is_traced_as(&self, span: Option<Context>) {
+        if let Some(span) = span {
+            let _ = self.traced.set(span); // once per fetch
+        }
+    }
+
+    /// The span of its fetch, for those who waited for it.
+    pub fn traced(&self) -> Option<Context> {
+        self.traced.get().copied()
     }
 
     pub fn stage(&self) -> Stage {

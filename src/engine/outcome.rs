@@ -2,6 +2,7 @@
 
 use crate::purge::Selectors;
 use crate::semantics::cache_status::Member;
+use crate::trace::Context;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub struct Outcome {
     pub origin_time: Option<Duration>,
     /// The selectors of the response, where it has a description: which tags are asked for.
     pub selectors: Option<Arc<Selectors>>,
+    /// The span of another client's fetch that brought it.
+    pub waited_for: Option<Context>,
 }
 
 impl Outcome {
@@ -69,6 +72,7 @@ impl Outcome {
             ttl: None,
             origin_time: None,
             selectors: None,
+            waited_for: None,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::engine::rules::purged::PurgedUrl;
 use crate::engine::{Engine, Site};
 use crate::purge::normal::{BadUrl, Target};
 use crate::purge::{Applied, Matched, Purge, Selector};
+use crate::trace::Span;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,14 @@ pub const PATTERN: &str = "pattern";
 /// All kinds of what a purge can name.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
     Selector::KINDS.into_iter().chain([PATTERN])
+}
+
+/// What a trace says of a purge.
+pub fn describe<'s>(span: &'s mut Span, purged: &Purged, id: &str) -> &'s mut Span {
+    span.name("purge")
+        .text("larder.purge.id", id)
+        .number("larder.purge.selectors", purged.applied.selectors)
+        .number("larder.purge.matched", purged.matched.count)
 }
 
 impl Engine {

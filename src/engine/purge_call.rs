@@ -4,9 +4,10 @@
 pub use crate::purge::dialects::{fastly_key, is_purge_method, is_refresh};
 
 use crate::engine::Engine;
-use crate::engine::purge::Purged;
+use crate::engine::purge::{Purged, describe};
 use crate::purge::Purge;
 use crate::purge::dialects::{self, Answer, AnswerShape, BadCall, Call, Dialect, Done, Parsed};
+use crate::trace::{Kind, Trace};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub struct PurgeCall {
     pub body: Bytes,
     /// The token's name, or the caller's address.
     pub who: String,
+    pub trace: Trace,
 }
 
 /// What the caller is told.
@@ -74,6 +76,7 @@ impl Engine {
     /// Carries out a call: all of it, or nothing. When this returns, whoever asks gets the purge respected.
     pub async fn purge_call(self: &Arc<Self>, call: PurgeCall) -> Called {
         let engine = self.clone();
+        let mut step = call.trace.step(Kind::Internal);
         // On a thread that may block: patterns are compiled, and what they select is counted.
         let called = tokio::task::spawn_blocking(move || engine.purge_called(&call)).await;
         let Ok(called) = called else {
@@ -87,6 +90,9 @@ impl Engine {
                 let reach = self.reached(purged.applied.at, false).await;
                 let id = reach.id.map_or_else(|| purged.applied.at.to_string(), |id| id.to_string());
                 let complete = reach.is_logged();
+                if let Some(span) = step.span() {
+                    describe(span, &purged, &id).flag("larder.purge.logged", complete);
+                }
                 let done = Done { id: &id, matched: purged.matched.count, complete };
                 dialects::answer(&shape, &done).into()
             }

@@ -7,6 +7,7 @@ use crate::engine::rules::RequestFacts;
 use crate::engine::rules::template::Captures;
 use crate::interim::InterimSender;
 use crate::semantics::cache_control::RequestDirectives;
+use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
@@ -39,6 +40,8 @@ pub struct Incoming {
     pub forced: bool,
     /// Host and target as they came, when they alone decided scheme and host: what the fast lane may remember.
     pub raw: Option<Raw>,
+    /// Where it belongs in a trace.
+    pub trace: Trace,
 }
 
 /// See [`Incoming::raw`].

@@ -24,6 +24,7 @@ use crate::store::entry::{Meta, PreparedHead, birth_order};
 use crate::store::memory::Written;
 use crate::store::{Entry, Key, Memory, Near};
 use crate::time::Now;
+use crate::trace::{Kind, TRACEPARENT, Trace, Tracer};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -82,6 +83,8 @@ pub struct Engine {
     pub seed: u64,
     /// The other nodes; `None` = this one is alone.
     pub fleet: Option<Arc<Fleet>>,
+    /// Where spans go; `None` = nothing is traced.
+    pub tracer: Option<Arc<Tracer>>,
     /// Signs cookies where there is no `server.secret`.
     pub own_signer: Option<Signer>,
     site: ArcSwap<Site>,
@@ -132,6 +135,7 @@ impl Engine {
         purges: Arc<PurgeLog>,
         metrics: Arc<Metrics>,
         fleet: Option<Arc<Fleet>>,
+        tracer: Option<Arc<Tracer>>,
         site: Site,
     ) -> Arc<Self> {
         // A quarter of the store on top of it; at least a few of the largest objects.
@@ -154,6 +158,7 @@ impl Engine {
             metrics,
             seed: fastrand::u64(..),
             fleet,
+            tracer,
             own_signer: Signer::random(),
             site: ArcSwap::from_pointee(site),
         })
@@ -308,26 +313,46 @@ impl Engine {
         self.lately.note(key, NotKept { why, status, at: self.now() });
     }
 
-    /// Sends a request to the policy's origin, and counts what came of it.
+    /// Sends a request to the policy's origin, as a step of `trace`, and counts what came of it.
     pub async fn ask_origin(
         &self,
         site: &Site,
         policy: &Policy,
-        request: http::Request<InBody>,
+        mut request: http::Request<InBody>,
         options: SendOptions,
+        trace: &Trace,
     ) -> Result<Answer, OriginError> {
         let origin = site.origin(&policy.origin)?;
+        let mut step = trace.step(Kind::Client);
+        // What a rule sets or removes stays as the rule has it.
+        let edits = &policy.request_headers;
+        let ruled = || edits.set.iter().map(|(name, _)| name).chain(&edits.remove).any(|n| *n == TRACEPARENT);
+        if let Some(context) = step.traceparent().filter(|_| !ruled()) {
+            request.headers_mut().insert(TRACEPARENT, context);
+        }
+        if let Some(span) = step.span() {
+            span.named_by_method(Some(request.method()), &policy.origin)
+                .text("larder.origin", &*policy.origin)
+                .text("url.path", request.uri().path());
+        }
         let answer = origin.send(request, options).await;
         match &answer {
             Ok(answer) => {
-                self.metrics.origin_answer(
-                    &policy.origin,
-                    answer.response.status().as_u16(),
-                    answer.first_byte,
-                );
+                let status = answer.response.status();
+                self.metrics.origin_answer(&policy.origin, status.as_u16(), answer.first_byte);
+                if let Some(span) = step.span() {
+                    span.text("server.address", &*answer.server)
+                        .number("http.response.status_code", status.as_u16());
+                    if status.is_client_error() || status.is_server_error() {
+                        span.failed(status.as_str());
+                    }
+                }
             }
             Err(error) => {
                 self.metrics.origin_error(&policy.origin);
+                if let Some(span) = step.span() {
+                    span.failed(error.as_str());
+                }
                 tracing::debug!(origin = %policy.origin, %error, "no answer from the origin");
             }
         }

@@ -28,6 +28,14 @@ pub(super) enum Waited {
 impl Ask {
     /// Waits for another client's fetch, for as long as the rule allows.
     pub(super) async fn wait(&self, held: &Held, going: Going, flight: &Flight) -> Waited {
+        let mut waited = self.wait_for(held, going, flight).await;
+        if let Waited::Done(answered) = &mut waited {
+            answered.1.waited_for = flight.traced();
+        }
+        waited
+    }
+
+    async fn wait_for(&self, held: &Held, going: Going, flight: &Flight) -> Waited {
         let patience = self.policy().coalesce.unwrap_or(Duration::ZERO);
         let Ok(stage) = tokio::time::timeout(patience, flight.head()).await else { return Waited::Alone };
         let now = self.engine.clock.now();

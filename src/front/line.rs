@@ -7,13 +7,15 @@ use super::normalise::Normal;
 use super::refusal::Refusal;
 use super::request_id::new_request_id;
 use super::service::Service;
+use super::traced;
 use crate::body::{BoxError, OutBody};
 use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::popular;
 use crate::time::Now;
+use crate::trace::{Step, Trace};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, USER_AGENT};
-use http::{Method, Response, StatusCode, Version};
+use http::header::{CONTENT_LENGTH, REFERER, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -22,8 +24,16 @@ use std::task::{Context, Poll};
 
 /// Reason in the log of a request whose client did not wait for the end of its answer.
 const CLIENT_GONE: &str = "client-gone";
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Status in the log of a request that got no answer, because nobody was there any more (as nginx has it).
 const NOBODY: u16 = 499;
+
+/// What of a request is only kept where somebody wants it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub referer: bool,
+    pub length: bool,
+}
 
 /// What the log says of a request itself, gathered before the request is taken apart.
 #[derive(Debug, Clone)]
@@ -39,10 +49,17 @@ pub(super) struct Line {
     pub query: Option<String>,
     pub protocol: &'static str,
     pub user_agent: Option<String>,
+    /// Only where the log's format has it.
+    pub referer: Option<String>,
+    /// What the request's `Content-Length` said; only where the request is traced.
+    pub request_length: Option<u64>,
+    /// Only where the request is traced.
+    pub trace_id: Option<String>,
 }
 
 impl Line {
-    pub fn early(parts: &http::request::Parts, conn: &Conn, started: Now) -> Self {
+    pub fn early(parts: &http::request::Parts, conn: &Conn, started: Now, wanted: Wanted) -> Self {
+        let text = |name| parts.headers.get(name).and_then(|v| v.to_str().ok());
         Self {
             started,
             request_id: new_request_id(),
@@ -53,7 +70,10 @@ impl Line {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().map(str::to_owned),
             protocol: protocol(parts.version),
-            user_agent: parts.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned),
+            user_agent: text(USER_AGENT).map(str::to_owned),
+            referer: text(REFERER).filter(|_| wanted.referer).map(str::to_owned),
+            request_length: text(CONTENT_LENGTH).filter(|_| wanted.length).and_then(|l| l.parse().ok()),
+            trace_id: None,
         }
     }
 
@@ -71,6 +91,9 @@ impl Line {
             query,
             protocol,
             user_agent: known.user_agent.clone(),
+            referer: None,
+            request_length: None,
+            trace_id: None,
         }
     }
 
@@ -126,11 +149,16 @@ pub(super) struct End {
     over: bool,
     /// Why it never will be.
     broke: Option<&'static str>,
+    /// Its place in a trace.
+    step: Step,
+    /// What the answer's `Cache-Status` said, where the request is traced.
+    cache_status: Option<HeaderValue>,
 }
 
 impl End {
     /// From now on the request leaves its trace. Until there is an answer, its end is the client's doing.
-    pub fn new(service: Arc<Service>, line: Line, verdict: Option<Verdict>) -> Self {
+    pub fn new(service: Arc<Service>, mut line: Line, verdict: Option<Verdict>, step: Step) -> Self {
+        line.trace_id = step.trace_id();
         let outcome = Outcome::new(Kind::Error, CLIENT_GONE, &unmatched());
         Self {
             service,
@@ -142,7 +170,14 @@ impl End {
             length: None,
             over: false,
             broke: None,
+            step,
+            cache_status: None,
         }
+    }
+
+    /// Where what is done for the request belongs.
+    pub const fn trace(&self) -> &Trace {
+        self.step.trace()
     }
 
     /// The connection has refused the rest of this message, and says so itself.
@@ -155,6 +190,9 @@ impl End {
         let (parts, body) = response.into_parts();
         self.outcome = outcome;
         self.status = parts.status.as_u16();
+        if self.step.span().is_some() {
+            self.cache_status = parts.headers.get_all(CACHE_STATUS).iter().next_back().cloned();
+        }
         self.length = parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
         let bodiless = self.line.method == Some(Method::HEAD)
             || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -165,7 +203,12 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        if self.is_refused() {
+        if let Some(refusal) = self.verdict.as_ref().and_then(Verdict::refusal) {
+            if let Some(span) = self.step.span() {
+                let method = self.line.method.as_ref();
+                span.named_by_method(method, &self.outcome.rule)
+                    .word("larder.reason", Some(refusal.as_str()));
+            }
             return; // counted and logged by `Handler::refused`
         }
         let took = self.service.clock.now().mono.since(self.line.started.mono);
@@ -180,6 +223,15 @@ impl Drop for End {
             None if !self.over => CLIENT_GONE,
             None => self.outcome.reason,
         };
+        if let Some(span) = self.step.span() {
+            let cache_status = self.cache_status.as_ref().and_then(|value| value.to_str().ok());
+            let (outcome, status, bytes) = (&self.outcome, self.status, self.bytes);
+            traced::describe(
+                span,
+                &self.line,
+                &traced::Answer { outcome, reason, status, bytes, cache_status },
+            );
+        }
         if self.service.log.is_on() {
             self.service.write_line(&self.outcome, reason, self.line.clone(), self.status, self.bytes, took);
         }

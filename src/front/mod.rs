@@ -17,6 +17,7 @@ pub mod refusal;
 pub mod request_id;
 pub mod service;
 pub mod tls;
+mod traced;
 pub mod tracker;
 pub mod tunnel;
 

@@ -14,6 +14,7 @@ use crate::access::{Gate, Scope};
 use crate::body::{InBody, OutBody};
 use crate::engine::Engine;
 use crate::engine::purge_call::{Called, Door, MAX_BODY, PurgeCall, is_refresh};
+use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, request};
 use http_body::Body;
@@ -62,6 +63,7 @@ pub async fn handle(
     conn: &Conn,
     parts: request::Parts,
     body: InBody,
+    trace: Trace,
 ) -> Handled {
     // Clients that purge tags send the cache's own address as the host, which `server.hosts` need not list.
     let any_host = normalise::Settings { hosts: Vec::new(), ..settings.clone() };
@@ -71,7 +73,7 @@ pub async fn handle(
         Err(refusal) => return Handled { normal: None, answer: Err(refusal) },
     };
     let answer = match purgers.who(&sent, &normal) {
-        Some(who) => called(engine, &normal, sent, body, who).await,
+        Some(who) => called(engine, &normal, sent, body, (who, trace)).await,
         None => Err(Refusal::PurgeNotAllowed),
     };
     Handled { normal: Some(normal), answer }
@@ -82,7 +84,7 @@ async fn called(
     normal: &Normal,
     headers: HeaderMap,
     body: InBody,
-    who: String,
+    (who, trace): (String, Trace),
 ) -> Result<Called, Refusal> {
     let call = PurgeCall {
         door: Door::Public,
@@ -93,6 +95,7 @@ async fn called(
         headers,
         body: read(body).await?,
         who,
+        trace,
     };
     Ok(engine.purge_call(call).await)
 }

@@ -15,6 +15,8 @@ pub enum Format {
     Json,
     /// Like Apache's combined format (the time is RFC 3339), with outcome, duration, request id and reason behind it.
     Text,
+    /// Apache's combined format, and nothing else: for programs that read it.
+    Combined,
 }
 
 /// Lines that may wait to be written.
@@ -54,6 +56,39 @@ pub struct Record {
     pub origin_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
+    /// Of the trace, where the request is recorded in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// For the combined format alone.
+    #[serde(skip)]
+    pub referer: Option<String>,
+}
+
+impl Record {
+    /// All names that a line of JSON can have, in order.
+    pub const FIELDS: [&str; 21] = [
+        "time",
+        "request_id",
+        "client",
+        "method",
+        "scheme",
+        "host",
+        "path",
+        "query",
+        "protocol",
+        "status",
+        "outcome",
+        "reason",
+        "rule",
+        "tier",
+        "age_s",
+        "ttl_s",
+        "bytes",
+        "duration_ms",
+        "origin_ms",
+        "user_agent",
+        "trace_id",
+    ];
 }
 
 fn text<S: serde::Serializer>(value: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
@@ -68,22 +103,28 @@ fn time<S: serde::Serializer>(value: &Wall, to: S) -> Result<S::Ok, S::Error> {
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     queue: Option<SyncSender<Record>>,
+    referer: bool,
 }
 
 impl AccessLog {
     pub const fn off() -> Self {
-        Self { queue: None }
+        Self { queue: None, referer: false }
     }
 
     /// Starts the writer thread; it ends, its lines written, once the last clone is dropped.
     pub fn start(format: Format, out: impl Write + Send + 'static) -> std::io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
         std::thread::Builder::new().name("access-log".into()).spawn(move || write(format, out, &lines))?;
-        Ok(Self { queue: Some(queue) })
+        Ok(Self { queue: Some(queue), referer: format == Format::Combined })
     }
 
     pub const fn is_on(&self) -> bool {
         self.queue.is_some()
+    }
+
+    /// Whether [`Record::referer`] will be written.
+    pub const fn wants_referer(&self) -> bool {
+        self.referer
     }
 
     /// False when the line was dropped.
@@ -115,25 +156,27 @@ fn line(format: Format, r: &Record, out: &mut impl Write) -> std::io::Result<()>
             out.write_all(b"\n")
         }
         Format::Text => {
-            let path = escaped(&r.path);
-            let query = r.query.as_ref().map(|q| format!("?{}", escaped(q))).unwrap_or_default();
-            let agent = escaped(r.user_agent.as_deref().unwrap_or("-"));
-            writeln!(
-                out,
-                "{} - - [{}] \"{} {path}{query} {}\" {} {} \"-\" \"{agent}\" {} {}ms {} {}",
-                r.client,
-                timestamp(r.time),
-                r.method,
-                r.protocol,
-                r.status,
-                r.bytes,
-                r.outcome,
-                r.duration_ms,
-                r.request_id,
-                if r.reason.is_empty() { "-" } else { r.reason },
-            )
+            common(r, &timestamp(r.time), "-", out)?;
+            let reason = if r.reason.is_empty() { "-" } else { r.reason };
+            writeln!(out, " {} {}ms {} {reason}", r.outcome, r.duration_ms, r.request_id)
+        }
+        Format::Combined => {
+            common(r, &apache_time(r.time), r.referer.as_deref().unwrap_or("-"), out)?;
+            out.write_all(b"\n")
         }
     }
+}
+
+/// What the two text formats share: Apache's `%h %l %u [%t] "%r" %>s %b "%{Referer}i" "%{User-Agent}i"`.
+fn common(r: &Record, time: &str, referer: &str, out: &mut impl Write) -> std::io::Result<()> {
+    let path = escaped(&r.path);
+    let query = r.query.as_ref().map(|q| format!("?{}", escaped(q))).unwrap_or_default();
+    let (referer, agent) = (escaped(referer), escaped(r.user_agent.as_deref().unwrap_or("-")));
+    write!(
+        out,
+        "{} - - [{time}] \"{} {path}{query} {}\" {} {} \"{referer}\" \"{agent}\"",
+        r.client, r.method, r.protocol, r.status, r.bytes,
+    )
 }
 
 /// What a client wrote can't end a quoted field, or a line.
@@ -149,8 +192,19 @@ fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
     out.into()
 }
 
-/// RFC 3339 with milliseconds, UTC (days-to-date after Howard Hinnant's `civil_from_days`).
-pub fn timestamp(at: Wall) -> String {
+/// A moment as people count: UTC.
+struct Civil {
+    year: u64,
+    month: u64,
+    day: u64,
+    hour: u64,
+    minute: u64,
+    second: u64,
+    milli: u64,
+}
+
+/// Days to date after Howard Hinnant's `civil_from_days`.
+const fn civil(at: Wall) -> Civil {
     let (days, ms) = (at.0 / 86_400_000, at.0 % 86_400_000);
     let z = days + 719_468;
     let era = z / 146_097;
@@ -160,9 +214,25 @@ pub fn timestamp(at: Wall) -> String {
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1000)
+    let year = year_of_era + era * 400 + (month <= 2) as u64;
+    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    Civil { year, month, day, hour, minute, second, milli: ms % 1000 }
+}
+
+/// RFC 3339 with milliseconds, UTC.
+pub fn timestamp(at: Wall) -> String {
+    let Civil { year, month, day, hour, minute, second, milli } = civil(at);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+/// As Apache's `%t` has it, without the brackets.
+fn apache_time(at: Wall) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let Civil { year, month, day, hour, minute, second, .. } = civil(at);
+    let month = usize::try_from(month).ok().and_then(|month| MONTHS.get(month.wrapping_sub(1)));
+    let month = month.copied().unwrap_or("Jan");
+    format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
 }
 
 #[cfg(test)]
@@ -173,6 +243,82 @@ mod tests {
     fn nothing_a_client_wrote_ends_a_quoted_field_or_a_line() {
         assert_eq!(escaped("/a?b'c"), "/a?b'c");
         assert_eq!(escaped("/\"x\\\n\u{1b}\u{85}"), "/\\\"x\\\\\\n\\u{1b}\\u{85}");
+    }
+
+    fn record() -> Record {
+        Record {
+            time: Wall(1_767_225_600_123),
+            request_id: "r1".into(),
+            client: [192, 0, 2, 1].into(),
+            method: "GET".into(),
+            scheme: "https",
+            host: "shop.example.com".into(),
+            path: "/a\"b".into(),
+            query: Some("q=1".into()),
+            protocol: "HTTP/1.1",
+            status: 200,
+            outcome: "stale",
+            reason: "stale-while-revalidate",
+            rule: "all".into(),
+            tier: Some("memory"),
+            age_s: Some(61),
+            ttl_s: Some(-1),
+            bytes: 1234,
+            duration_ms: 2,
+            origin_ms: Some(1),
+            user_agent: Some("Mozilla/5.0".into()),
+            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
+            referer: Some("https://example.com/\nx".into()),
+        }
+    }
+
+    fn written(format: Format, record: &Record) -> String {
+        let mut out = Vec::new();
+        line(format, record, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_formats_are_what_the_documentation_shows() {
+        let shown = [
+            r#"{"time":"2026-01-01T00:00:00.123Z","request_id":"r1","client":"192.0.2.1","method":"GET","scheme":"https","host":"shop.example.com","path":"/a\"b","query":"q=1","protocol":"HTTP/1.1","status":200,"outcome":"stale","reason":"stale-while-revalidate","rule":"all","tier":"memory","age_s":61,"ttl_s":-1,"bytes":1234,"duration_ms":2,"origin_ms":1,"user_agent":"Mozilla/5.0","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}"#,
+            r#"192.0.2.1 - - [2026-01-01T00:00:00.123Z] "GET /a\"b?q=1 HTTP/1.1" 200 1234 "-" "Mozilla/5.0" stale 2ms r1 stale-while-revalidate"#,
+            r#"192.0.2.1 - - [01/Jan/2026:00:00:00 +0000] "GET /a\"b?q=1 HTTP/1.1" 200 1234 "https://example.com/\nx" "Mozilla/5.0""#,
+        ];
+        let page = include_str!("../../docs/logs.md");
+        for (format, shown) in [Format::Json, Format::Text, Format::Combined].into_iter().zip(shown) {
+            assert_eq!(written(format, &record()), format!("{shown}\n"));
+            assert!(page.contains(shown), "docs/logs.md does not show: {shown}");
+        }
+    }
+
+    #[test]
+    fn the_fields_are_those_that_are_documented_and_no_others() {
+        let full: serde_json::Value = serde_json::from_str(&written(Format::Json, &record())).unwrap();
+        let names: Vec<&str> = full.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, Record::FIELDS);
+        let page = include_str!("../../docs/logs.md");
+        let documented: Vec<&str> = page
+            .lines()
+            .filter_map(|l| l.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
+            .collect();
+        assert_eq!(documented, Record::FIELDS);
+        // What is not known is left out.
+        let bare = Record {
+            query: None,
+            reason: "",
+            tier: None,
+            age_s: None,
+            ttl_s: None,
+            origin_ms: None,
+            user_agent: None,
+            trace_id: None,
+            ..record()
+        };
+        let bare: serde_json::Value = serde_json::from_str(&written(Format::Json, &bare)).unwrap();
+        let always =
+            page.lines().filter(|line| line.starts_with("| `") && line.contains("| always |")).count();
+        assert_eq!(bare.as_object().unwrap().len(), always);
     }
 
     #[test]

@@ -108,10 +108,17 @@ impl FleetMetrics {
     }
 
     /// Creates the children whose labels are known.
-    pub fn announce(&self, calls: impl Iterator<Item = (&'static str, &'static str)>) {
+    pub fn announce(
+        &self,
+        calls: impl Iterator<Item = (&'static str, &'static str)>,
+        events: impl Iterator<Item = &'static str>,
+    ) {
         for (op, result) in calls {
             drop(self.requests.get_or_create(&CallLabels { op, result }));
             drop(self.seconds.get_or_create(&OpLabel { op }));
+        }
+        for event in events {
+            drop(self.notices.get_or_create(&EventLabel { event }));
         }
     }
 

@@ -5,6 +5,7 @@
 use super::fleet::FleetMetrics;
 use super::percore::{Cells, Count, Counts, Tallies, Tally};
 use super::samples::Samples;
+use super::traces::TraceMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -99,6 +100,8 @@ pub struct Metrics {
     log_dropped: Counter,
     /// Of the shared tier and the fleet's purge log.
     pub fleet: FleetMetrics,
+    /// Of spans on their way to a collector.
+    pub traces: TraceMetrics,
 }
 
 /// See [`Metrics::counts`].
@@ -117,6 +120,7 @@ pub struct Vocabulary<'a> {
     pub refusals: &'a [&'static str],
     pub purge_kinds: &'a [&'static str],
     pub purge_modes: &'a [&'static str],
+    pub traces_lost: &'a [&'static str],
     pub rules: &'a [Arc<str>],
     pub origins: &'a [Arc<str>],
 }
@@ -181,6 +185,7 @@ impl Metrics {
             purge_apply: Histogram::new(APPLY),
             log_dropped: Counter::default(),
             fleet: FleetMetrics::default(),
+            traces: TraceMetrics::default(),
             cells,
         };
         metrics.register();
@@ -284,6 +289,7 @@ impl Metrics {
             self.log_dropped.clone(),
         );
         self.fleet.register(&mut self.registry);
+        self.traces.register(&mut self.registry);
     }
 
     /// Names as [`Metrics::samples`] has them.
@@ -320,6 +326,7 @@ impl Metrics {
                 drop(self.purges.get_or_create(&PurgeLabels { kind, mode }));
             }
         }
+        self.traces.announce(words.traces_lost);
         for direction in ["client", "origin"] {
             drop(self.bytes.get_or_create(&DirectionLabel { direction }));
         }

@@ -6,6 +6,7 @@ pub mod metrics;
 pub mod percore;
 pub mod samples;
 pub mod top;
+pub mod traces;
 
 pub use access::{AccessLog, Format, Record};
 pub use metrics::Metrics;

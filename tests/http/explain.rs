@@ -1,7 +1,7 @@
 //! `POST /explain` and `larder explain` (interface.md §1, §3): what is told is what the next request gets, and telling it
 //! changes nothing.
 
-use crate::support::{House, Origin, Reply, request, soon};
+use crate::support::{House, Origin, Reply, larder, request, soon};
 use larder::purge::Mode;
 use serde_json::{Value, json};
 
@@ -436,11 +436,7 @@ async fn explaining_needs_the_right_to_read() {
 /// Runs `larder explain` against this house: exit status, standard output, standard error.
 async fn larder_explain(house: &House, arguments: &[&str]) -> (Option<i32>, String, String) {
     let admin = format!("http://{}", house.running.admin().unwrap());
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larder"));
-    command.arg("explain").args(arguments).args(["--admin", &admin]).env_remove("LARDER_TOKEN");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    larder(&[&["explain"], arguments, &["--admin", &admin]].concat()).await
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Purging as users do it: through the admin listener (interface.md §3, §5; rulings 6, 29).
 
-use crate::support::{House, Origin, Reply, request};
+use crate::support::{House, Origin, Reply, larder, request};
 use serde_json::{Value, json};
 
 const PAGE: &str = "200 OK\nETag: \"1\"\nCache-Tag: t\nCache-Control: max-age=60\n\nold";
@@ -439,9 +439,12 @@ async fn a_reload_is_passed_to_whoever_knows_the_file() {
     };
     for (outcome, status, part) in [
         (
-            Reloaded::Done { kept: vec!["server.listen"] },
+            Reloaded::Done {
+                changes: vec![serde_json::json!({ "path": "log.access" })],
+                kept: vec!["server.listen"],
+            },
             200,
-            "\"changes_at_next_start\":[\"server.listen\"]",
+            "\"changes\":[{\"path\":\"log.access\"}],\"changes_at_next_start\":[\"server.listen\"]",
         ),
         (Reloaded::Refused(vec![finding]), 422, "\"message\":\"unknown key `tll`\",\"line\":3"),
         (Reloaded::Failed("no".into()), 500, "\"error\":\"no\""),
@@ -466,11 +469,7 @@ async fn a_reload_is_passed_to_whoever_knows_the_file() {
 /// Runs `larder purge` against this house: exit status, standard output, standard error.
 async fn larder_purge(house: &House, arguments: &[&str]) -> (Option<i32>, String, String) {
     let admin = format!("http://{}", house.running.admin().unwrap());
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larder"));
-    command.arg("purge").args(arguments).args(["--admin", &admin]).env_remove("LARDER_TOKEN");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    larder(&[&["purge"], arguments, &["--admin", &admin]].concat()).await
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ async fn a_reload_names_all_that_stays() {
     let server = format!("\"http://{}\"", house.origin.address);
     let more = "memory: { capacity: 100MiB, policy: lru }";
     let kept = house.running.reload(config("{ address: off }", &server, more)).unwrap();
-    assert_eq!(kept, ["admin.address", "memory.capacity", "memory.policy"]);
+    assert_eq!(kept.kept, ["admin.address", "memory.capacity", "memory.policy"]);
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Of one URL, from the connection to the body's last byte.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Of one sitemap; a site may have to make a large one first.
+const SITEMAP_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Bytes of a sitemap (sitemaps.org allows 50 MB).
 const LONGEST_SITEMAP: usize = 64 * 1024 * 1024;
 
@@ -84,16 +87,26 @@ impl Fetcher {
     /// Reads a document of the site, for sitemaps.
     ///
     /// # Errors
-    /// In a sentence.
+    /// In a sentence: no answer, none in time, one that is no success or too long.
     pub async fn read(&self, url: &str) -> Result<Bytes, String> {
+        self.read_within(url, SITEMAP_PATIENCE).await
+    }
+
+    async fn read_within(&self, url: &str, patience: Duration) -> Result<Bytes, String> {
         let mut request = self.request(url).ok_or_else(|| format!("{url} is not an http URL"))?;
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let response = self.client.request(request).await.map_err(|error| format!("{url}: {error}"))?;
-        if !response.status().is_success() {
-            return Err(format!("{url}: status {}", response.status().as_u16()));
+        let read = async {
+            let response = self.client.request(request).await.map_err(|error| error.to_string())?;
+            if !response.status().is_success() {
+                return Err(format!("status {}", response.status().as_u16()));
+            }
+            let body = Limited::new(response.into_body(), LONGEST_SITEMAP).collect().await;
+            body.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
+        };
+        match tokio::time::timeout(patience, read).await {
+            Ok(read) => read.map_err(|why| format!("{url}: {why}")),
+            Err(_) => Err(format!("{url}: no whole answer within {patience:?}")),
         }
-        let body = Limited::new(response.into_body(), LONGEST_SITEMAP).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|error| format!("{url}: {error}"))
     }
 
     fn request(&self, url: &str) -> Option<Request<Empty<Bytes>>> {
@@ -121,11 +134,17 @@ fn judge(headers: &HeaderMap) -> Fate {
     let value = |name: &str| {
         parameters.iter().find_map(|p| p.strip_prefix(name)?.strip_prefix('=')).map(|v| v.trim_matches('"'))
     };
+    let detail = || value("detail").unwrap_or("stale").to_owned();
+    let is_stale = value("ttl").and_then(|ttl| ttl.parse::<i64>().ok()).is_some_and(|ttl| ttl < 0);
     if parameters.contains(&"hit") {
-        return Fate::Fresh;
+        // RFC 9211 §2.4: less than zero is how long it has been stale.
+        return if is_stale { Fate::Stale(detail()) } else { Fate::Fresh };
     }
     if parameters.contains(&"stored") || parameters.contains(&"collapsed") {
         return Fate::Stored;
+    }
+    if is_stale && value("fwd") == Some("stale") {
+        return Fate::Stale(detail()); // the origin was asked, and failed
     }
     let why = value("detail").or_else(|| value("fwd")).unwrap_or("not stored");
     Fate::NotCacheable(why.to_owned())
@@ -144,6 +163,15 @@ mod tests {
         };
         assert_eq!(judged("larder; hit; ttl=5"), Fate::Fresh);
         assert_eq!(judged("larder; fwd=uri-miss; stored; ttl=300"), Fate::Stored);
+        let stale = |why: &str| Fate::Stale(why.to_owned());
+        assert_eq!(
+            judged("larder; hit; ttl=-3; detail=stale-while-revalidate"),
+            stale("stale-while-revalidate")
+        );
+        assert_eq!(judged("larder; hit; ttl=-3"), stale("stale"));
+        assert_eq!(judged("larder; hit; ttl=0"), Fate::Fresh);
+        let failed = "larder; fwd=stale; fwd-status=503; ttl=-40; detail=stale-if-error";
+        assert_eq!(judged(failed), stale("stale-if-error"));
         assert_eq!(judged("inner; hit; ttl=5, larder; fwd=uri-miss; stored; ttl=1"), Fate::Stored);
         assert_eq!(judged("larder; fwd=stale; fwd-status=304; stored; ttl=9"), Fate::Stored);
         assert_eq!(
@@ -168,5 +196,12 @@ mod tests {
             assert!(Fetcher::new(wrong, &[]).is_err(), "{wrong}");
         }
         assert!(Fetcher::new("http://h", &["no colon".to_owned()]).is_err());
+    }
+    #[tokio::test]
+    async fn a_sitemap_that_does_not_come_is_given_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fetcher = Fetcher::new(&format!("http://{}", silent.local_addr().unwrap()), &[]).unwrap();
+        let read = fetcher.read_within("http://h/sitemap.xml", Duration::from_millis(10)).await;
+        assert_eq!(read.unwrap_err(), "http://h/sitemap.xml: no whole answer within 10ms");
     }
 }

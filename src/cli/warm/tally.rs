@@ -12,6 +12,8 @@ pub enum Fate {
     Stored,
     /// It was stored and fresh already.
     Fresh,
+    /// It was stored, and served though its lifetime is over.
+    Stale(String),
     NotCacheable(String),
     Failed(String),
 }
@@ -20,11 +22,14 @@ pub enum Fate {
 pub struct Tally {
     stored: u64,
     fresh: u64,
+    stale: BTreeMap<String, u64>,
     not_cacheable: BTreeMap<String, u64>,
     failed: BTreeMap<String, u64>,
     named: Vec<(String, String)>,
     /// Not tried, because somebody interrupted.
     pub left: usize,
+    /// Begun when somebody interrupted, and not waited for any longer.
+    pub cut_off: usize,
 }
 
 impl Tally {
@@ -32,6 +37,7 @@ impl Tally {
         match fate {
             Fate::Stored => self.stored += 1,
             Fate::Fresh => self.fresh += 1,
+            Fate::Stale(why) => *self.stale.entry(why).or_default() += 1,
             Fate::NotCacheable(why) => *self.not_cacheable.entry(why).or_default() += 1,
             Fate::Failed(why) => {
                 if self.named.len() < NAMED {
@@ -59,11 +65,17 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>9}  stored", self.stored)?;
         write!(f, "{:>9}  already fresh", self.fresh)?;
+        for (why, count) in &self.stale {
+            write!(f, "\n{count:>9}  served stale: {why}")?;
+        }
         for (why, count) in &self.not_cacheable {
             write!(f, "\n{count:>9}  not cacheable: {why}")?;
         }
         for (why, count) in &self.failed {
             write!(f, "\n{count:>9}  failed: {why}")?;
+        }
+        if self.cut_off > 0 {
+            write!(f, "\n{:>9}  cut off by the interrupt", self.cut_off)?;
         }
         if self.left > 0 {
             write!(f, "\n{:>9}  not tried", self.left)?;

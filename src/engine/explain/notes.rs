@@ -29,6 +29,10 @@ const fn fine(says: &'static str, source: &'static str) -> Note {
     Note { says, source, advice: None }
 }
 
+const SHORTER_PATHS: &str = "use shorter paths; there is no rule for this";
+const LARGER_OBJECTS: &str = "raise `memory.max_object`, if there is the memory for it";
+const CLIENTS_DECIDE: &str = "set `client_revalidate: ignore` in a rule, if clients are not to decide that";
+
 pub const fn refused(why: Refused) -> Note {
     match why {
         Refused::Semantics(why) => not_stored(why),
@@ -40,12 +44,12 @@ pub const fn refused(why: Refused) -> Note {
         Refused::PathTooDeep => note(
             "its path has more than 32 segments, and no purge by prefix could be sure to reach it",
             "docs/purging.md",
-            "use shorter paths; there is no rule for this",
+            SHORTER_PATHS,
         ),
         Refused::TooLarge => note(
             "its body is larger than the largest object that is kept",
             "memory.max_object",
-            "raise `memory.max_object`, if there is the memory for it",
+            LARGER_OBJECTS,
         ),
         Refused::Incomplete => note(
             "its body broke off before its end",
@@ -162,7 +166,7 @@ pub const fn pass(why: PassWhy) -> Note {
         PassWhy::RangeOfLargeObject => note(
             "it asks for a range of an object that is known to be too large to be kept",
             "memory.max_object",
-            "raise `memory.max_object`, if there is the memory for it",
+            LARGER_OBJECTS,
         ),
         PassWhy::Head => fine(
             "a HEAD that the store can't answer is sent on by itself; a GET would be stored",
@@ -171,7 +175,7 @@ pub const fn pass(why: PassWhy) -> Note {
         PassWhy::Unselectable => note(
             "its path has more than 32 segments, or its URL no normal form: no purge could be sure to reach it",
             "docs/purging.md",
-            "use shorter paths; there is no rule for this",
+            SHORTER_PATHS,
         ),
         PassWhy::ReadYourWrites => fine(
             "its client has just changed something, and reads past the cache for a while",
@@ -212,20 +216,16 @@ const fn reuse(why: Why) -> Note {
             "RFC 9111 §5.2.2.4",
             "have the origin send a lifetime instead of `no-cache`, or set `ttl` with `force: true` in a rule",
         ),
-        Why::RequestNoCache => note(
-            "the client asks with `no-cache` for the origin's word",
-            "RFC 9111 §5.2.1.4",
-            "set `client_revalidate: ignore` in a rule, if clients are not to decide that",
-        ),
-        Why::RequestMaxAge => note(
-            "the client asks with `max-age` for something younger",
-            "RFC 9111 §5.2.1.1",
-            "set `client_revalidate: ignore` in a rule, if clients are not to decide that",
-        ),
+        Why::RequestNoCache => {
+            note("the client asks with `no-cache` for the origin's word", "RFC 9111 §5.2.1.4", CLIENTS_DECIDE)
+        }
+        Why::RequestMaxAge => {
+            note("the client asks with `max-age` for something younger", "RFC 9111 §5.2.1.1", CLIENTS_DECIDE)
+        }
         Why::RequestMinFresh => note(
             "the client asks with `min-fresh` for something that stays fresh longer",
             "RFC 9111 §5.2.1.3",
-            "set `client_revalidate: ignore` in a rule, if clients are not to decide that",
+            CLIENTS_DECIDE,
         ),
     }
 }

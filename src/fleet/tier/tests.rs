@@ -39,6 +39,7 @@ impl Node {
             refusals: &[],
             purge_kinds: &[],
             purge_modes: &[],
+            traces_lost: &[],
             rules: &[],
             origins: &[],
         });

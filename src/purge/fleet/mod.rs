@@ -123,6 +123,9 @@ pub enum Notice {
 }
 
 impl Notice {
+    pub const ALL: [Self; 6] =
+        [Self::Gap, Self::Trimmed, Self::Fork, Self::Barrier, Self::Unreadable, Self::Empty];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gap => "gap",

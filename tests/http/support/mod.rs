@@ -198,6 +198,43 @@ impl House {
     }
 }
 
+/// Runs the command line: exit status, standard output, standard error.
+pub async fn larder(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larder"));
+    command.args(arguments).env_remove("LARDER_TOKEN").env_remove("LARDER_ADMIN");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = soon("the end of a command", output).await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// What somebody else's process writes, piece by piece, until it closes it.
+pub fn pieces(mut from: impl std::io::Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (piece, pieces) = mpsc::channel(64);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(size @ 1..) = from.read(&mut buffer) {
+            if piece.blocking_send(String::from_utf8_lossy(&buffer[..size]).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    pieces
+}
+
+/// Appends pieces to `text` until that holds `part`; `None`: until there are no more.
+pub async fn reads(pieces: &mut mpsc::Receiver<String>, text: &mut String, part: Option<&str>) {
+    soon(part.unwrap_or("the end of what is written"), async {
+        while part.is_none_or(|part| !text.contains(part)) {
+            match pieces.recv().await {
+                Some(piece) => text.push_str(&piece),
+                None => return assert!(part.is_none(), "no {part:?} in {text}"),
+            }
+        }
+    })
+    .await;
+}
+
 /// A client that reads the answer as it comes.
 pub struct Client {
     stream: TcpStream,

@@ -47,6 +47,7 @@ fn metrics() -> Arc<Metrics> {
         refusals: none,
         purge_kinds: none,
         purge_modes: none,
+        traces_lost: none,
         rules: &[],
         origins: &[],
     })

@@ -1,0 +1,55 @@
+//! The words of metric labels, from the enums that own them: so that every series is there from the start, and the same word is in
+//! the metric, the log and the response.
+
+use crate::engine::draft::Refused;
+use crate::engine::outcome::Kind;
+use crate::engine::plan::StaleWhy;
+use crate::engine::{self, Site};
+use crate::front::refusal::Refusal;
+use crate::observe::Metrics;
+use crate::observe::metrics::Vocabulary;
+use crate::purge::Mode;
+use crate::semantics::storable::NotStored;
+use crate::trace::export::Lost;
+use std::sync::Arc;
+
+pub fn rule_names(site: &Site) -> Vec<Arc<str>> {
+    site.rules.rules().map(|r| r.name.clone()).chain([Arc::from("none")]).collect()
+}
+
+pub fn origin_names(site: &Site) -> Vec<Arc<str>> {
+    site.origins.keys().cloned().collect()
+}
+
+pub fn metrics(site: &Site) -> Arc<Metrics> {
+    Metrics::new(&vocabulary(&rule_names(site), &origin_names(site)))
+}
+
+/// Every word that can be a label, from the enums that own them.
+pub fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabulary<'a> {
+    static OUTCOMES: std::sync::LazyLock<Vec<&str>> =
+        std::sync::LazyLock::new(|| Kind::ALL.iter().map(|k| k.as_str()).collect());
+    static NOT_STORED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
+        let own = Refused::OWN.iter().map(|r| r.as_str());
+        NotStored::ALL.iter().map(|n| n.as_str()).chain(own).collect()
+    });
+    static STALE: std::sync::LazyLock<Vec<&str>> =
+        std::sync::LazyLock::new(|| StaleWhy::ALL.iter().map(|s| s.as_str()).collect());
+    static REFUSALS: std::sync::LazyLock<Vec<&str>> =
+        std::sync::LazyLock::new(|| Refusal::ALL.iter().map(|r| r.as_str()).collect());
+    static LOST: [&str; 3] = [Lost::QueueFull.as_str(), Lost::Refused.as_str(), Lost::Shutdown.as_str()];
+    static KINDS: std::sync::LazyLock<Vec<&str>> =
+        std::sync::LazyLock::new(|| engine::purge::kinds().collect());
+    static MODES: [&str; 3] = [Mode::Soft.as_str(), Mode::Invalidate.as_str(), Mode::Hard.as_str()];
+    Vocabulary {
+        outcomes: &OUTCOMES,
+        not_stored: &NOT_STORED,
+        stale: &STALE,
+        refusals: &REFUSALS,
+        purge_kinds: &KINDS,
+        purge_modes: &MODES,
+        traces_lost: &LOST,
+        rules,
+        origins,
+    }
+}
