@@ -1,4 +1,6 @@
 //! What happens to the fleet, in an order that the seed gives.
+//!
+//! Over 600 lines because it is one thing: the events, how often they happen, and what each does.
 
 use crate::content::{self, KEYS, WHAT, names};
 use crate::node::{self, Cell, Common, NODE_NAMES, NODES, Order};
