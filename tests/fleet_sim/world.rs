@@ -236,6 +236,7 @@ fn metrics() -> Arc<Metrics> {
         refusals: &[],
         purge_kinds: &[],
         purge_modes: &[],
+        traces_lost: &[],
         rules: &[],
         origins: &[],
     })
