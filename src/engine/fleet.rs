@@ -144,6 +144,8 @@ impl Fetch {
             }
             Obtained::Leased(lease) => FromFleet::Fetch(Some(lease)),
             Obtained::NotShareable => {
+                // For those who come while this fetch lasts: its own answer renews the mark or clears it, so that the memory of this
+                // node, which is longer, says nothing that another node has found (`fleet/tier/lease`).
                 self.engine.markers.set(&self.key, Mark::NotShareable, self.engine.clock.now().mono);
                 self.flight.advance(Stage::NotShareable(StatusCode::OK));
                 FromFleet::Fetch(None)

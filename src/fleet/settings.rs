@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// `host:port`; an IPv6 address in brackets.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     pub host: Arc<str>,
     pub port: u16,

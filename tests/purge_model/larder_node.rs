@@ -157,6 +157,7 @@ struct Node {
 /// The fleet.
 pub struct Larder {
     flaw: Flaw,
+    outbox: OutboxLimits,
     nodes: Vec<Node>,
     processes: u64,
     /// Which purges a record carries.
@@ -164,8 +165,18 @@ pub struct Larder {
 }
 
 impl Larder {
-    pub fn new(flaw: Flaw) -> Self {
-        Self { flaw, nodes: Vec::with_capacity(NODES), processes: 0, carried: HashMap::new() }
+    /// Its limits vary with the seed. Small ones, so that everything overflows now and then; and large ones, as what is folded into
+    /// purges of everything hides what is wrong with single purges.
+    pub fn new(flaw: Flaw, seed: u64) -> Self {
+        let outbox = OutboxLimits {
+            purges: [6, 1_000][usize::from(seed & 1 == 1)],
+            unread: [12, 1_000][usize::from(seed & 2 == 2)],
+            selectors: 1_000,
+            recent: 6,
+            writes_per_record: 3,
+            records_per_step: [3, 1][usize::from(seed & 4 == 4)],
+        };
+        Self { flaw, outbox, nodes: Vec::with_capacity(NODES), processes: 0, carried: HashMap::new() }
     }
 
     fn answer(&self, at: &mut Surroundings<Born>, node: usize, now: u64) -> Option<Read> {
@@ -261,10 +272,9 @@ impl Design for Larder {
             history: 40,
             receipts: 4,
         };
-        let outbox = OutboxLimits { purges: 6, selectors: 40, recent: 6, writes_per_record: 3 };
         let node = Node {
             log: PurgeLog::in_fleet(limits),
-            follower: Follower::new(self.processes, Duration::from_millis(MAX_UNSYNCED), outbox),
+            follower: Follower::new(self.processes, Duration::from_millis(MAX_UNSYNCED), self.outbox),
             coming: None,
             numbers: HashMap::new(),
             unapplied: Vec::new(),
@@ -366,25 +376,29 @@ impl Design for Larder {
                 numbers.insert(seq, number);
             }
         }
-        let nonce = at.rng.u32(..);
         let (lost, arrived) = (at.rng.u32(..100) < at.climate.appends_lost, at.rng.bool());
-        let nonce = if self.flaw == Flaw::CountedIds { 0 } else { nonce };
         let now = at.now;
         let Some(server) = at.store.server(at.links[node]) else { return };
         let Node { follower, numbers, .. } = &mut self.nodes[node];
-        let Some(append) = follower.next_append() else { return };
-        // Either it doesn't arrive, or the answer doesn't.
-        if !lost || arrived {
-            let id = PurgeId::appended(server.branch.last, append.above, server.clock(now), nonce);
-            let seqs = if matches!(append.body, Body::Purge(_)) { append.by.seqs.as_slice() } else { &[] };
-            let carried: Vec<usize> = seqs.iter().filter_map(|seq| numbers.get(seq).copied()).collect();
-            server.branch.append(id, append.by.clone(), append.body.clone(), &carried);
-            // Under counted ids, two branches may have one id.
-            self.carried.entry(id).or_default().extend(carried);
-        }
-        match lost {
-            true => follower.append_failed(&append),
-            false => follower.appended(&append),
+        let appends = follower.next_appends();
+        let above = appends.iter().map(|append| append.above).max().unwrap_or_default();
+        for append in &appends {
+            let nonce = at.rng.u32(..);
+            let nonce = if self.flaw == Flaw::CountedIds { 0 } else { nonce };
+            // Either it doesn't arrive, or the answer doesn't.
+            if !lost || arrived {
+                let id = PurgeId::appended(server.branch.last, above, server.clock(now), nonce);
+                let seqs =
+                    if matches!(append.body, Body::Purge(_)) { append.by.seqs.as_slice() } else { &[] };
+                let carried: Vec<usize> = seqs.iter().filter_map(|seq| numbers.get(seq).copied()).collect();
+                server.branch.append(id, append.by.clone(), append.body.clone(), &carried);
+                // Under counted ids, two branches may have one id.
+                self.carried.entry(id).or_default().extend(carried);
+            }
+            match lost {
+                true => follower.append_failed(append),
+                false => follower.appended(append),
+            }
         }
     }
 

@@ -78,12 +78,17 @@ pub struct Climate {
 
 impl Climate {
     fn new(rng: &mut Rng) -> Self {
+        // Some are about two masters, and a log too short to show it: rare by chance, and what several rules are for.
+        let split = rng.u32(..4) == 0;
         let events: Vec<_> = USUAL
             .iter()
             .enumerate()
             .map(|(at, (event, usual))| {
                 // Serving goes on in all of them.
                 let rate = match (at < 4, rng.u32(..6)) {
+                    _ if split && matches!(event, Event::Restart | Event::Flush) => 0,
+                    _ if split && matches!(event, Event::FailOver | Event::Trim | Event::Relink) => 4 * usual,
+                    _ if split && matches!(event, Event::Purge) => 2 * usual,
                     (true, roll) => usual << (roll % 2),
                     (false, 0) => 0,
                     (false, roll) => usual / 4 * (1 << roll),
@@ -95,8 +100,8 @@ impl Climate {
             total: events.iter().map(|(_, rate)| rate).sum(),
             events,
             appends_lost: [0, 5, 20, 80][rng.usize(..4)],
-            skew: [0, 5, 40, 200][rng.usize(..4)],
-            shared_kept: [0, 50, 100][rng.usize(..3)],
+            skew: [0, 5, 40, 200][rng.usize(if split { 2..4 } else { 0..4 })],
+            shared_kept: [0, 50, 100][rng.usize(if split { 1..3 } else { 0..3 })],
         }
     }
 

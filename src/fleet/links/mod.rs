@@ -29,7 +29,7 @@ use call::Progress;
 use connection::Linker;
 use error::Fault;
 use peer::Peer;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,7 +41,7 @@ const REPLIES: u64 = 64 * 1024 * 1024;
 const QUIET: Duration = Duration::from_secs(10);
 
 /// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Blocks until the purge log has something new.
     Tail,
@@ -96,8 +96,8 @@ pub struct Links {
     finder: Finder,
     clock: Clock,
     breaker: settings::Breaker,
-    /// By role and master. Masters of the past are dropped when a new one comes.
-    peers: Mutex<HashMap<(Role, Address), Arc<Peer>>>,
+    /// By role and master, in an order, so that they end in one. Masters of the past are dropped when a new one comes.
+    peers: Mutex<BTreeMap<(Role, Address), Arc<Peer>>>,
     /// One for each role, in the order of [`Role::ALL`]: guards the question where the masters are.
     finding: [Arc<Breaker>; Role::ALL.len()],
     /// Digests of scripts, by where their text lies.

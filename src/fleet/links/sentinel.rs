@@ -1,4 +1,9 @@
 //! Sentinels: who is the master of that name? The first that names one which agrees is believed.
+//!
+//! No votes are counted here: the sentinels' own quorum decides who is promoted, and a majority of those that we happen to reach would say
+//! no more than one of them. What one sentinel can get wrong is to name the old master after a fail-over. The master's own word (`ROLE`)
+//! settles that but for one case: it was cut off together with this sentinel. Then it is believed, and its answers prove nothing, for the
+//! replica that was promoted has stopped acknowledging (`transport/proof`): nodes there are unsynced after `max_unsynced`.
 
 use super::connection::Linker;
 use super::error::{self, CallError, Fault};

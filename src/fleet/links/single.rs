@@ -8,9 +8,9 @@ use super::error::{CallError, Fault};
 use crate::clock::Clock;
 use crate::time::Mono;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// One attempt, whoever waits for it.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(2);
@@ -18,7 +18,39 @@ pub(super) const ATTEMPT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-type Outcome<T> = Option<Result<T, Fault>>;
+/// An attempt that is under way, until it has an outcome. Those who wait are woken in the order in which they came, so that a simulation
+/// can be repeated (the channels of tokio wake in an order of their own).
+#[derive(Debug)]
+struct Attempt<T> {
+    outcome: OnceLock<Result<T, Fault>>,
+    ended: Notify,
+}
+
+impl<T: Clone> Attempt<T> {
+    async fn outcome(&self) -> Result<T, Fault> {
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        if self.outcome.get().is_none() {
+            ended.await;
+        }
+        self.outcome.get().cloned().unwrap_or_else(|| Err(given_up()))
+    }
+}
+
+/// Whatever becomes of its task: an attempt ends.
+struct Ending<T>(Arc<Attempt<T>>);
+
+impl<T> Drop for Ending<T> {
+    fn drop(&mut self) {
+        self.0.outcome.get_or_init(|| Err(given_up()));
+        self.0.ended.notify_waiters();
+    }
+}
+
+fn given_up() -> Fault {
+    Fault::new(CallError::Connect, "the attempt was given up")
+}
 
 #[derive(Debug)]
 pub(super) struct Single<T> {
@@ -29,8 +61,8 @@ pub(super) struct Single<T> {
 #[derive(Debug)]
 struct State<T> {
     value: Option<T>,
-    /// An attempt is under way. A closed channel without an outcome: its task died with its runtime.
-    attempt: Option<watch::Receiver<Outcome<T>>>,
+    /// The last that began; it may have died with its runtime.
+    attempt: Option<Arc<Attempt<T>>>,
     /// Attempts that failed in a row, the last one's fault, and until when there is no other.
     failures: u32,
     fault: Option<Fault>,
@@ -39,7 +71,7 @@ struct State<T> {
 
 enum Found<T> {
     Value(T),
-    Attempt(watch::Receiver<Outcome<T>>),
+    Attempt(Arc<Attempt<T>>),
     Resting(Fault),
 }
 
@@ -60,15 +92,10 @@ impl<T: Clone + Send + Sync + 'static> Single<T> {
     where
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
-        let mut attempt = match self.find(make) {
-            Found::Value(value) => return Ok(value),
-            Found::Resting(fault) => return Err(fault),
-            Found::Attempt(attempt) => attempt,
-        };
-        let given_up = || Fault::new(CallError::Connect, "the attempt was given up");
-        match attempt.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(given_up())),
-            Err(_) => Err(given_up()),
+        match self.find(make) {
+            Found::Value(value) => Ok(value),
+            Found::Resting(fault) => Err(fault),
+            Found::Attempt(attempt) => attempt.outcome().await,
         }
     }
 
@@ -113,20 +140,20 @@ impl<T: Clone + Send + Sync + 'static> Single<T> {
         }
     }
 
-    fn begin<F>(self: &Arc<Self>, state: &mut State<T>, making: F) -> watch::Receiver<Outcome<T>>
+    fn begin<F>(self: &Arc<Self>, state: &mut State<T>, making: F) -> Arc<Attempt<T>>
     where
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
-        let (tell, attempt) = watch::channel(None);
-        state.attempt = Some(attempt.clone());
-        let single = Arc::clone(self);
+        let attempt = Arc::new(Attempt { outcome: OnceLock::new(), ended: Notify::new() });
+        state.attempt = Some(Arc::clone(&attempt));
+        let (single, ending) = (Arc::clone(self), Ending(Arc::clone(&attempt)));
         tokio::spawn(async move {
             let outcome = match tokio::time::timeout(ATTEMPT, making).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Fault::new(CallError::Connect, "no answer while connecting")),
             };
             single.ended(&outcome);
-            tell.send_replace(Some(outcome));
+            ending.0.outcome.get_or_init(|| outcome);
         });
         attempt
     }
@@ -155,8 +182,8 @@ impl<T: Clone + Send + Sync + 'static> Single<T> {
 }
 
 impl<T> State<T> {
-    fn under_way(&self) -> Option<watch::Receiver<Outcome<T>>> {
-        self.attempt.as_ref().filter(|attempt| attempt.has_changed().is_ok()).cloned()
+    fn under_way(&self) -> Option<Arc<Attempt<T>>> {
+        self.attempt.as_ref().filter(|attempt| attempt.outcome.get().is_none()).cloned()
     }
 }
 

@@ -28,6 +28,8 @@ const RENEWAL: Duration = Duration::from_millis(300);
 
 /// How long nobody waits for an answer of which the last one could not be shared. Long enough for a busy key to
 /// save its waiters most of their waits, short enough that one odd answer does not count for long.
+/// The first response that can be stored ends it, as it ends what a node itself remembers (`engine/markers`), which lasts forty
+/// times as long: there it makes one node's requests go alone, here all nodes fetch the key each for itself.
 const MARK_LIFE: Duration = Duration::from_secs(3);
 
 /// Leases of one tier that are kept at a time.

@@ -30,6 +30,8 @@ pub struct Answer {
     pub tail: Option<PurgeId>,
     pub records: Vec<Record>,
     pub beats: Vec<Beat>,
+    /// Names the list of nodes: one that was lost and made again has another name.
+    pub since: String,
     /// This node's last numbered write, as this server has it; 0 = none.
     pub number: u64,
 }
@@ -39,7 +41,7 @@ impl Answer {
     /// [`CallError::Refused`]: another shape.
     pub fn parse(value: Value) -> Result<Self, CallError> {
         let Value::Array(parts) = value else { return Err(CallError::Refused) };
-        let Ok([ms, tail, records, nodes, number]) = <[Value; 5]>::try_from(parts) else {
+        let Ok([ms, tail, records, nodes, since, number]) = <[Value; 6]>::try_from(parts) else {
             return Err(CallError::Refused);
         };
         let tail = match tail {
@@ -57,6 +59,7 @@ impl Answer {
             tail,
             records: records.into_iter().map(record).collect::<Option<_>>().ok_or(CallError::Refused)?,
             beats: nodes.chunks_exact(2).filter_map(beat).collect(),
+            since: text(&since).ok_or(CallError::Refused)?.to_owned(),
             number: number_of(&number).unwrap_or(0),
         })
     }

@@ -1,4 +1,5 @@
-//! The appender: one record at a time, until the store has taken it.
+//! The appender: sends what is to be appended, one step at a time, until the store has taken it. A step has many records where many
+//! wait: after a fork this node's recent purges go out again, a thousand of them, and a round trip for each would take seconds.
 
 use super::Transport;
 use super::scripts::{self, Run};
@@ -7,8 +8,8 @@ use crate::purge::PurgeId;
 use crate::purge::fleet::{Append, codec};
 use std::time::Duration;
 
-/// One append, and a microsecond for each byte: what ran out of time was taken for all that, and is sent again, each time for ever.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Added to what one exchange may take: a connection that is silent for a second is thrown away, and the first who waits should see it.
+const PATIENCE_MORE: Duration = Duration::from_millis(100);
 /// After a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
@@ -17,25 +18,24 @@ const KEEP_RECORDS: &[u8] = b"1000000";
 /// Bytes of the store beyond which the older half of the records goes.
 const KEEP_BYTES: &[u8] = b"268435456";
 
-/// A record that is on its way. Dropped without a report, nobody knows what became of it.
+/// Records that are on their way. Dropped without a report, nobody knows what became of them.
 struct Sent<'a> {
     transport: &'a Transport,
-    append: Option<Append>,
+    appends: Vec<Append>,
 }
 
 impl Sent<'_> {
-    fn report(mut self, taken: bool) {
-        if let (Some(append), true) = (&self.append, taken) {
-            self.transport.lock().follower.appended(append);
-            self.append = None;
-        }
+    fn were_taken(mut self) {
+        let mut shared = self.transport.lock();
+        self.appends.drain(..).for_each(|append| shared.follower.appended(&append));
     }
 }
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
-        if let Some(append) = self.append.take() {
-            self.transport.lock().follower.append_failed(&append);
+        if !self.appends.is_empty() {
+            let mut shared = self.transport.lock();
+            self.appends.drain(..).for_each(|append| shared.follower.append_failed(&append));
         }
     }
 }
@@ -44,26 +44,23 @@ impl Transport {
     pub(super) async fn append(&self) {
         let mut failures = 0_u32;
         loop {
-            let next = self.lock().follower.next_append();
-            let Some(append) = next else {
+            let appends = self.lock().follower.next_appends();
+            if appends.is_empty() {
                 self.wake_appender.notified().await;
                 continue;
-            };
-            let sent = Sent { transport: self, append: Some(append) };
-            let outcome = match &sent.append {
-                Some(append) => self.send(append).await,
-                None => Err(CallError::Refused),
-            };
-            sent.report(outcome.is_ok());
-            match outcome {
+            }
+            let sent = Sent { transport: self, appends };
+            match self.send(&sent.appends).await {
                 Ok(_) => {
+                    sent.were_taken();
                     if std::mem::take(&mut failures) > 0 {
                         tracing::info!("purge log: the store takes records again");
                     }
-                    // To see it come back.
+                    // To see them come back.
                     self.wake_reader.notify_one();
                 }
                 Err(error) => {
+                    drop(sent);
                     if failures == 0 {
                         tracing::warn!(%error, "purge log: a record was not taken, purges of this node wait");
                     }
@@ -85,17 +82,26 @@ impl Transport {
         }
     }
 
-    async fn send(&self, append: &Append) -> Result<PurgeId, CallError> {
-        let Some(record) = codec::encode(&append.by, &append.body) else { return Err(CallError::Refused) };
-        let on_the_way = Duration::from_micros(u64::try_from(record.len()).unwrap_or(u64::MAX));
-        let above = append.above.to_string();
-        let nonce = self.lock().rng.u32(..).to_string();
+    /// Returns the id of the last.
+    async fn send(&self, appends: &[Append]) -> Result<PurgeId, CallError> {
+        let above = appends.iter().map(|append| append.above).max().unwrap_or_default().to_string();
+        let records = appends.iter().map(|append| codec::encode(&append.by, &append.body));
+        let records: Vec<Vec<u8>> = records.collect::<Option<_>>().ok_or(CallError::Refused)?;
+        let nonces: Vec<String> = {
+            let mut shared = self.lock();
+            records.iter().map(|_| shared.rng.u32(..).to_string()).collect()
+        };
+        let mut args = vec![above.as_bytes(), KEEP_RECORDS, KEEP_BYTES];
+        args.extend(nonces.iter().zip(&records).flat_map(|(nonce, record)| [nonce.as_bytes(), record]));
+        let bytes = records.iter().map(Vec::len).fold(0, usize::saturating_add);
+        let on_the_way = Duration::from_micros(u64::try_from(bytes).unwrap_or(u64::MAX));
         let run = Run {
             role: Role::Append,
             keys: &[&self.names.log],
-            args: &[above.as_bytes(), nonce.as_bytes(), &record, KEEP_RECORDS, KEEP_BYTES],
+            args: &args,
             then: &[],
-            patience: PATIENCE.saturating_add(on_the_way),
+            // A microsecond for each byte: what ran out of time was taken for all that, and is sent again, each time for ever.
+            patience: self.patience.saturating_add(PATIENCE_MORE).saturating_add(on_the_way),
         };
         let values = scripts::APPEND.run(&self.links, run).await?;
         values.first().and_then(super::answer::stream_id).ok_or(CallError::Refused)

@@ -1,5 +1,2 @@
-#!lua flags=allow-oom
 -- This node's last word: it stays until it is old, so that everyone hears it. KEYS: the nodes. ARGV: this node, its name.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f bye %s', now, ARGV[2]))

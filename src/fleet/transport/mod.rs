@@ -11,7 +11,7 @@
 //!   proof of being at the tail and the receipts all come from these answers, in the order in which they were asked for.
 //! * The *watcher* blocks on the stream with a connection of its own, and only wakes the reader: what it hears is not used. Without it, purges
 //!   of others arrive with the next beat.
-//! * The *appender* (`appender`) sends one record at a time, until each was taken; the reader sees them come back.
+//! * The *appender* (`appender`) sends records, one step at a time, until each was taken; the reader sees them come back.
 //! * The *keeper* (`keeper`) has replicas acknowledge a number, without which a master with replicas proves nothing
 //!   (`proof`), and looks whether the store might evict the log. `WAIT` blocks its connection; the reader's must not be blocked.
 //!
@@ -161,16 +161,17 @@ impl Transport {
             Ok(()) => fastrand::Rng::with_seed(u64::from_le_bytes(seed)),
             Err(_) => fastrand::Rng::new(),
         };
-        Self::with_rng(links, settings, purges, metrics, clock, rng)
+        Self::with(links, settings, purges, metrics, clock, OutboxLimits::default(), rng)
     }
 
-    /// With chance from there: the node's number, ids, pauses.
-    pub fn with_rng(
+    /// With these limits, and chance from there: the node's number, ids, pauses.
+    pub fn with(
         links: Arc<Links>,
         settings: &Settings,
         purges: Arc<PurgeLog>,
         metrics: Arc<Metrics>,
         clock: Clock,
+        limits: OutboxLimits,
         mut rng: fastrand::Rng,
     ) -> Arc<Self> {
         let node = rng.u64(..);
@@ -187,7 +188,7 @@ impl Transport {
             beat: quarter.clamp(Duration::from_millis(20), BEAT),
             patience: (settings.max_unsynced / 2).clamp(Duration::from_millis(100), PATIENCE),
             shared: Mutex::new(Shared {
-                follower: Follower::new(node, settings.max_unsynced, OutboxLimits::default()),
+                follower: Follower::new(node, settings.max_unsynced, limits),
                 roster: Roster::new(node, settings.max_unsynced.saturating_add(MARGIN)),
                 proof: Proof::default(),
                 clock: StoreClock::default(),

@@ -5,10 +5,17 @@
 //! step in the store, so whoever has been silent for `max_unsynced` asks the origin, and needn't be waited for. The second that is added
 //! (rulings 17) covers what lies between the store's step and our verdict: the way of the answer, and the age of its proof.
 //!
-//! Silence is measured on **this node's** clock, from when a beat was seen to change. By the store's clock alone, a store that jumps
-//! ahead (a replica with another clock is promoted) would make everybody look dead in the moment in which it matters
-//! most. Its clock counts only for nodes that this one meets for the first time. For the same reason a node that is no
+//! Silence is measured on **this node's** clock, from when a beat was seen to change, and not by the store's clock: it may jump ahead (a
+//! replica with another clock is promoted), and everybody would look dead in the moment in which it matters most. A node that
+//! this one meets for the first time counts from then; so a node that has just started waits for those that died before, once.
+//! The store's clock only decides when it forgets a node, a minute or more after its last beat; and a node that is no
 //! longer listed is waited for until its time is over, unless it said that it leaves.
+//!
+//! A list that was lost (`FLUSHALL`, a restart, eviction) may have named nodes that this one never heard of, and that are cut off since
+//! but still serve. Whoever notices that the list is another one knows nobody for sure until their time is over. A
+//! node that first meets the store after the loss can't notice: it would have to mistrust every list that is young, also
+//! that of a fleet that starts for the first time. So this much of P4 is open: the store loses everything, a node is cut off in the
+//! same moment, and another one joins and is asked for a receipt, all within `max_unsynced`.
 
 use super::Node;
 use super::answer::Beat;
@@ -23,8 +30,8 @@ struct Known {
     applied: PurgeId,
     /// What its last beat said of the time: another value is another beat, whichever is greater.
     ms: u64,
-    /// On this node's clock; before its start is possible.
-    alive_at: i64,
+    /// On this node's clock.
+    alive_at: Mono,
     left: bool,
     listed: bool,
 }
@@ -34,17 +41,16 @@ pub struct Roster {
     own: u64,
     dead_after: Duration,
     nodes: BTreeMap<u64, Known>,
-    /// When the request of the last answer left.
-    sent: Option<Mono>,
-}
-
-fn signed(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
+    /// Which list it is.
+    since: Option<String>,
+    /// Before this, nodes that we don't know may be alive.
+    complete_at: Mono,
+    answered: Option<Mono>,
 }
 
 impl Roster {
     pub fn new(own: u64, dead_after: Duration) -> Self {
-        Self { own, dead_after, nodes: BTreeMap::new(), sent: None }
+        Self { own, dead_after, nodes: BTreeMap::new(), since: None, complete_at: Mono(0), answered: None }
     }
 
     /// After how long a silent node doesn't count.
@@ -54,21 +60,33 @@ impl Roster {
 
     /// When the request of the last answer left: this node's last beat that the store is known to have.
     pub fn last_answered(&self) -> Option<Mono> {
-        self.sent
+        self.answered
     }
 
-    /// What an answer says whose request left at `sent`, with the store's time.
-    pub fn take(&mut self, beats: Vec<Beat>, store_ms: u64, sent: Mono) {
+    /// The store has lost data: by an answer that came now.
+    pub fn lost(&mut self, now: Mono) {
+        self.complete_at = now.after(self.dead_after);
+    }
+
+    /// Whether every live node is known.
+    pub fn is_complete(&self, now: Mono) -> bool {
+        now >= self.complete_at
+    }
+
+    /// What an answer says whose request left at `sent`, and the name of the list.
+    pub fn take(&mut self, beats: Vec<Beat>, since: String, sent: Mono) {
+        if self.since.as_ref().is_some_and(|before| *before != since) {
+            self.lost(sent);
+        }
+        self.since = Some(since);
+        self.answered = Some(sent);
         self.nodes.values_mut().for_each(|known| known.listed = false);
         for beat in beats {
-            let by_store = signed(sent.0).saturating_sub(signed(store_ms.saturating_sub(beat.ms)));
-            let before = self.nodes.get(&beat.node);
-            // It has beaten since the last answer was made.
-            let since_then = before
-                .filter(|known| known.ms != beat.ms)
-                .and(self.sent)
-                .map_or(i64::MIN, |sent| signed(sent.0));
-            let alive_at = before.map_or(i64::MIN, |known| known.alive_at).max(by_store).max(since_then);
+            let alive_at = match self.nodes.get(&beat.node) {
+                Some(known) if known.ms == beat.ms => known.alive_at,
+                // It has beaten since the last answer was made, perhaps a moment ago; and of one that is new to us nobody knows when.
+                _ => sent,
+            };
             let known = Known {
                 name: beat.name,
                 applied: beat.applied.unwrap_or(PurgeId::ZERO),
@@ -79,7 +97,6 @@ impl Roster {
             };
             self.nodes.insert(beat.node, known);
         }
-        self.sent = Some(sent);
         let (dead_after, now) = (self.dead_after, sent);
         self.nodes.retain(|_, known| known.listed || !known.left && known.silent_for(now) <= dead_after);
     }
@@ -108,8 +125,7 @@ impl Roster {
 
 impl Known {
     fn silent_for(&self, now: Mono) -> Duration {
-        let ms = signed(now.0).saturating_sub(self.alive_at).max(0);
-        Duration::from_millis(ms.unsigned_abs())
+        now.since(self.alive_at)
     }
 
     fn is_alive(&self, now: Mono, dead_after: Duration) -> bool {
@@ -133,45 +149,57 @@ mod tests {
         Roster::new(1, Duration::from_secs(2))
     }
 
+    fn take(roster: &mut Roster, sent: u64, beats: &[Beat]) {
+        roster.take(beats.to_vec(), "x".to_owned(), Mono(sent));
+    }
+
     #[test]
     fn rulings_17_a_node_counts_until_it_was_silent_for_long_or_has_signed_off() {
         let mut roster = roster();
-        // Two was silent for 1.9 s already when we met it, three for longer than counts.
-        let beats = vec![beat(1, 5000, Some(9)), beat(2, 3100, Some(7)), beat(3, 2000, Some(7))];
-        roster.take(beats, 5000, Mono(100));
-        assert_eq!(names(&roster, 100), ["n2:7"]);
-        assert_eq!(names(&roster, 200), ["n2:7"]);
-        assert!(names(&roster, 201).is_empty());
-        assert_eq!(roster.list(Mono(201)).len(), 3);
-        roster.take(vec![beat(2, 5300, Some(8)), beat(3, 5310, None)], 5400, Mono(500));
+        take(&mut roster, 100, &[beat(1, 5000, Some(9)), beat(2, 3100, Some(7)), beat(3, 2000, Some(7))]);
+        assert_eq!(names(&roster, 2100), ["n2:7", "n3:7"], "both are new to us");
+        assert!(names(&roster, 2101).is_empty());
+        assert_eq!(roster.list(Mono(2101)).len(), 3);
+        take(&mut roster, 500, &[beat(2, 5300, Some(8)), beat(3, 5310, None)]);
         assert_eq!(names(&roster, 500), ["n2:8"]);
         assert_eq!(roster.list(Mono(500)).iter().map(|node| node.own).collect::<Vec<_>>(), [true, false]);
-        roster.take(vec![beat(2, 5300, None)], 5500, Mono(600));
+        take(&mut roster, 600, &[beat(2, 5300, None)]);
         assert!(names(&roster, 600).is_empty());
     }
 
     #[test]
-    fn a_store_whose_clock_jumps_buries_nobody() {
+    fn p4_whatever_the_clock_of_the_store_says_only_silence_counts() {
         let mut roster = roster();
-        roster.take(vec![beat(2, 5000, Some(7))], 5010, Mono(100));
-        // An hour ahead, with the beats of before; then the other one beats there.
-        roster.take(vec![beat(2, 5000, Some(7))], 3_605_110, Mono(200));
-        assert_eq!(names(&roster, 200), ["n2:7"]);
-        roster.take(vec![beat(2, 3_605_200, Some(7))], 3_605_300, Mono(400));
-        assert_eq!(names(&roster, 2300), ["n2:7"]);
-        // An hour back: a beat that says less is a beat.
-        roster.take(vec![beat(2, 5900, Some(7))], 5900, Mono(2300));
-        assert_eq!(names(&roster, 4300), ["n2:7"]);
-        assert!(names(&roster, 4301).is_empty());
+        take(&mut roster, 100, &[beat(2, 5000, Some(7))]);
+        take(&mut roster, 200, &[beat(2, 5000, Some(7))]);
+        assert_eq!(names(&roster, 2100), ["n2:7"]);
+        assert!(names(&roster, 2101).is_empty());
+        // An hour ahead, an hour back: another beat is another beat, and may have come just before the answer was made.
+        for (sent, ms) in [(2300, 3_605_200), (4500, 5900)] {
+            take(&mut roster, sent, &[beat(2, ms, Some(7))]);
+            assert_eq!(names(&roster, sent + 2000), ["n2:7"]);
+            assert!(names(&roster, sent + 2001).is_empty());
+        }
+    }
+
+    #[test]
+    fn p4_a_list_that_was_lost_is_not_believed_until_the_time_of_those_it_named_is_over() {
+        let mut roster = roster();
+        roster.take(Vec::new(), "x".to_owned(), Mono(100));
+        assert!(roster.is_complete(Mono(100)));
+        roster.take(Vec::new(), "y".to_owned(), Mono(200));
+        assert!(!roster.is_complete(Mono(2199)));
+        roster.take(Vec::new(), "y".to_owned(), Mono(300));
+        assert!(roster.is_complete(Mono(2200)));
     }
 
     #[test]
     fn who_is_listed_no_more_is_waited_for_until_its_time_is_over() {
         let mut roster = roster();
-        roster.take(vec![beat(2, 5000, Some(7))], 5000, Mono(100));
-        roster.take(Vec::new(), 5100, Mono(200));
+        take(&mut roster, 100, &[beat(2, 5000, Some(7))]);
+        take(&mut roster, 200, &[]);
         assert_eq!(names(&roster, 200), ["n2:7"]);
-        roster.take(Vec::new(), 7200, Mono(2300));
+        take(&mut roster, 2300, &[]);
         assert!(roster.list(Mono(2300)).is_empty());
     }
 }

@@ -22,7 +22,7 @@ const SLOWEST: u32 = 3;
 /// While somebody waits for a receipt: between two looks, from the first to the last.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(20);
-/// A silent node is forgotten in the store after this, and after ten times what it takes to be dead.
+/// A silent node is forgotten in the store after this, and after three times what it takes to be dead.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
 /// Who is told of every purge that others have made.
@@ -83,13 +83,18 @@ impl Transport {
         let (effects, wanted) = {
             let mut shared = self.lock();
             shared.clock.take(sent, received, answer.ms);
-            shared.roster.take(answer.beats, answer.ms, sent);
+            shared.roster.take(answer.beats, answer.since, sent);
+            let replicated = shared.proof.is_wanted();
             shared.proven = shared.proof.of(&standing, answer.number, sent);
             let wanted = shared.proof.is_wanted();
             let read = Read { records: answer.records, tail: answer.tail, proven_at: shared.proven };
             let effects = shared.follower.on_read(read);
             // Under the same lock: a purge that is submitted meanwhile comes before or after all of it.
             self.perform(&mut shared, &effects);
+            // Set back without a replica that was promoted: from a copy on disk, whose list of nodes may be old.
+            if !replicated && effects.iter().any(|effect| matches!(effect, Effect::Notice(Notice::Fork))) {
+                shared.roster.lost(received);
+            }
             (effects, wanted)
         };
         self.connected(&standing);
@@ -112,7 +117,7 @@ impl Transport {
     async fn ask(&self, slow: u32) -> Result<(Answer, Standing), CallError> {
         let (position, forget) = {
             let shared = self.lock();
-            let forget = shared.roster.dead_after().saturating_mul(10).max(FORGET_AFTER);
+            let forget = shared.roster.dead_after().saturating_mul(3).max(FORGET_AFTER);
             (shared.follower.position().map_or_else(String::new, |id| id.to_string()), forget)
         };
         let forget = forget.as_millis().to_string();
@@ -147,8 +152,10 @@ impl Transport {
                     settled.for_each(|(seq, id)| shared.landed.insert(seq, id));
                 }
                 Effect::SyncedUntil(_) => shared.synced_at = shared.synced_at.max(shared.proven),
-                // Ids of the branch that is lost mean nothing on this one; what counts is appended again.
-                Effect::Notice(Notice::Fork | Notice::Empty) => shared.landed.clear(),
+                // Ids of a branch that is lost mean nothing on this one, and after a gap it may be lost; what counts is appended again.
+                Effect::Notice(Notice::Fork | Notice::Empty | Notice::Gap | Notice::Trimmed) => {
+                    shared.landed.clear();
+                }
                 Effect::Notice(_) => {}
             }
         }

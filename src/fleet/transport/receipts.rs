@@ -16,15 +16,18 @@ use std::time::Duration;
 const MOST_RECEIPTS: usize = 1024;
 /// Purges of this node whose place in the log is remembered.
 const MOST_LANDED: usize = 4096;
-/// Stands where names would, when nobody knows who has it.
+/// Stand where names would, when nobody knows who has it: the store doesn't answer, or nothing proves that it is the one that all nodes
+/// write to; it answers, and has not taken the purge yet; it has lost its list of nodes.
 const UNREACHABLE: &str = "fleet unreachable";
+const NOT_LOGGED: &str = "purge log";
+const UNKNOWN_NODES: &str = "unknown nodes";
 
 /// How far a purge has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     pub applied: usize,
     pub total: usize,
-    /// Names of live nodes that have not applied it; `fleet unreachable` when nobody knows.
+    /// Names of live nodes that have not applied it; or one of `fleet unreachable`, `purge log`, `unknown nodes` when nobody knows.
     pub missing: Vec<String>,
     /// Its place in the log, when it has one by now.
     pub id: Option<PurgeId>,
@@ -132,8 +135,14 @@ impl Transport {
                 false => reach.missing.push(name.to_owned()),
             }
         }
-        if id.is_none() || !is_fresh(shared.proven, now) {
-            reach.missing = vec![UNREACHABLE.to_owned()];
+        let unknown = match id {
+            _ if !is_fresh(shared.proven, now) => Some(UNREACHABLE),
+            None => Some(NOT_LOGGED),
+            Some(_) if !shared.roster.is_complete(now) => Some(UNKNOWN_NODES),
+            Some(_) => None,
+        };
+        if let Some(unknown) = unknown {
+            reach.missing = vec![unknown.to_owned()];
         }
         reach
     }

@@ -20,22 +20,22 @@ pub struct Digested {
 }
 
 macro_rules! script {
-    ($(#[$doc:meta])* $name:ident, $file:literal) => {
+    ($(#[$doc:meta])* $name:ident, $($file:literal),+) => {
         $(#[$doc])*
         pub static $name: Digested = Digested {
-            script: Script { text: include_str!($file) },
-            digest: LazyLock::new(|| redis::Script::new(include_str!($file)).get_hash().to_owned()),
+            script: Script { text: concat!($(include_str!($file)),+) },
+            digest: LazyLock::new(|| redis::Script::new(concat!($(include_str!($file)),+)).get_hash().to_owned()),
         };
     };
 }
 
 script!(
-    /// Adds a record.
-    APPEND, "append.lua"
+    /// Adds records.
+    APPEND, "common.lua", "append.lua"
 );
 script!(
     /// Heart-beat and read.
-    SYNC, "sync.lua"
+    SYNC, "common.lua", "sync.lua"
 );
 script!(
     /// A write for `WAIT` to follow.
@@ -43,7 +43,7 @@ script!(
 );
 script!(
     /// Signs off.
-    LEAVE, "leave.lua"
+    LEAVE, "common.lua", "leave.lua"
 );
 
 /// The log's names ([`names`]) as calls take them: all in one slot.

@@ -1,12 +1,9 @@
-#!lua flags=allow-oom
 -- A heart-beat and a read, in one step. KEYS: the log, the nodes, this node's last numbered write. ARGV: position ('' = from the
 -- first retained record), this node, its name, most records, most bytes, after how many ms a silent node is forgotten.
 -- Returns the time in ms, the log's last id (nil if there is more to read), the records as {id, prev, record}, the nodes
--- as {node, beat, ...}, the number.
+-- as {node, beat, ...}, who made the list of nodes and when, the number.
 local log, nodes = KEYS[1], KEYS[2]
 local position, me = ARGV[1], ARGV[2]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- In small portions: how long a record is shows only when it was read.
 local portion = 16
@@ -37,22 +34,13 @@ while not more do
 end
 
 -- XINFO copies the first and the last record as well, so it is asked only when nothing else tells where the log ends.
-local tail = false
+local tail, broken = false, nil
 if not more and #records > 0 then
   tail = records[#records][1]
 elseif not more then
-  tail = '0-0'
-  local info = redis.pcall('XINFO', 'STREAM', log)
-  if info.err then
-    if not string.find(info.err, 'no such key', 1, true) then
-      return info
-    end
-  else
-    for i = 1, #info, 2 do
-      if info[i] == 'last-generated-id' then
-        tail = info[i + 1]
-      end
-    end
+  tail, broken = last_id(log)
+  if broken then
+    return broken
   end
 end
 
@@ -61,19 +49,23 @@ local applied = '0-0'
 if (#records > 0 and records[1][2] == position) or (#records == 0 and tail == position) then
   applied = position
 end
+-- A list that was lost is another one.
+redis.call('HSETNX', nodes, 'since', string.format('%.0f %s', now, me))
 local before = redis.call('HGET', nodes, me)
 if not (before and string.find(before, '^%d+ bye ')) then
   redis.call('HSET', nodes, me, string.format('%.0f %s %s', now, applied, ARGV[3]))
 end
 local all = redis.call('HGETALL', nodes)
-local live = {}
+local live, since = {}, ''
 for i = 1, #all, 2 do
   local at = tonumber(string.match(all[i + 1], '^%d+'))
-  if at and now - at <= tonumber(ARGV[6]) then
+  if all[i] == 'since' then
+    since = all[i + 1]
+  elseif at and now - at <= tonumber(ARGV[6]) then
     live[#live + 1] = all[i]
     live[#live + 1] = all[i + 1]
   else
     redis.call('HDEL', nodes, all[i])
   end
 end
-return {string.format('%.0f', now), tail, records, live, redis.call('GET', KEYS[3])}
+return {string.format('%.0f', now), tail, records, live, since, redis.call('GET', KEYS[3])}

@@ -12,8 +12,8 @@ use std::time::Duration;
 /// One node's view of its fleet's log. Whoever drives it:
 /// * reads after [`Follower::position`], one read at a time, and hands the answer to [`Follower::on_read`], at least once
 ///   per heart-beat with the tail;
-/// * sends what [`Follower::next_append`] gives, one at a time, and reports with [`Follower::appended`] or
-///   [`Follower::append_failed`];
+/// * sends what [`Follower::next_appends`] gives, in one step of the store, and reports each of them with [`Follower::appended`] or
+///   [`Follower::append_failed`] before it asks for more;
 /// * carries out effects in order ([`Effect::perform`]).
 #[derive(Debug)]
 pub struct Follower {
@@ -68,8 +68,8 @@ impl Follower {
         }
     }
 
-    /// The next record to append, if any.
-    pub fn next_append(&mut self) -> Option<Append> {
+    /// The next records to append, in this order.
+    pub fn next_appends(&mut self) -> Vec<Append> {
         self.outbox.next()
     }
 

@@ -13,9 +13,19 @@ struct Node {
     follower: Follower,
 }
 
+/// One record is a step.
+const SINGLY: OutboxLimits = OutboxLimits {
+    purges: 10_000,
+    unread: 10_000,
+    selectors: 100_000,
+    recent: 1_000,
+    writes_per_record: 500,
+    records_per_step: 1,
+};
+
 impl Node {
     fn new() -> Self {
-        Self::with(OutboxLimits::default())
+        Self::with(SINGLY)
     }
 
     fn with(limits: OutboxLimits) -> Self {
@@ -47,8 +57,11 @@ impl Node {
         self.follower.submit(&self.log, Purge::new(Mode::Hard, vec![Selector::tag(tag)]), NOW)
     }
 
+    /// The only record of the next step.
     fn append(&mut self) -> Option<Append> {
-        self.follower.next_append()
+        let mut step = self.follower.next_appends();
+        assert!(step.len() <= 1, "{step:?}");
+        step.pop()
     }
 
     /// Everything there is to append, taken by the store: which pending purges, or which answer.
@@ -307,6 +320,18 @@ fn rule_7_after_a_gap_what_was_not_read_back_is_sent_again() {
     assert_eq!(node.log.pending(), 1);
 }
 
+/// Our position may be on the branch of a master that was cut off, and all that was read back there stand nowhere else.
+#[test]
+fn rule_7_after_a_gap_what_was_read_back_is_sent_again_too() {
+    let mut node = Node::started();
+    node.purge("a");
+    assert_eq!(node.append_all(), ["purge [1]"]);
+    node.read(vec![own(30, 20, &[1], "a")], Some(30));
+    assert_eq!(node.follower.waiting(), 0);
+    assert_eq!(node.read(vec![other(90, 80, "x")], Some(90)), ["gap"]);
+    assert_eq!(node.append_all(), ["purge [1]", "mark [1]"]);
+}
+
 #[test]
 fn rule_8_synced_counts_from_the_proof() {
     let mut node = Node::new();
@@ -325,7 +350,7 @@ fn rule_8_synced_counts_from_the_proof() {
 
 #[test]
 fn too_many_waiting_purges_become_one_of_everything_in_the_strictest_mode() {
-    let mut node = Node::with(OutboxLimits { purges: 3, ..OutboxLimits::default() });
+    let mut node = Node::with(OutboxLimits { purges: 2, ..SINGLY });
     node.read(vec![barrier(10, 0)], Some(10));
     let sent = {
         node.purge("a");
@@ -374,7 +399,7 @@ fn rfc9111_4_4_writes_that_wait_leave_in_one_record_and_duplicates_not_at_all() 
 
 #[test]
 fn writes_are_folded_by_themselves_and_never_push_out_what_was_purged_on_request() {
-    let mut node = Node::with(OutboxLimits { purges: 2, recent: 2, ..OutboxLimits::default() });
+    let mut node = Node::with(OutboxLimits { purges: 2, recent: 2, ..SINGLY });
     node.read(vec![barrier(10, 0)], Some(10));
     node.purge("a");
     let write = |node: &mut Node, n: u64| {
@@ -399,4 +424,82 @@ fn writes_are_folded_by_themselves_and_never_push_out_what_was_purged_on_request
     node.read(Vec::new(), Some(70));
     let again = node.append_all();
     assert_eq!((again.len(), again[0].as_str(), again[2].as_str()), (3, "purge [1]", "barrier [1]"));
+}
+
+#[test]
+fn what_the_store_takes_while_nothing_is_read_back_is_bounded_apart() {
+    let mut node = Node::with(OutboxLimits { purges: 2, unread: 5, ..SINGLY });
+    node.read(vec![barrier(10, 0)], Some(10));
+    // As long as they leave, each remains what it is.
+    for n in 0..5 {
+        node.purge(&format!("t{n}"));
+        node.append_all();
+        assert_eq!(node.shared(10, "unrelated"), Verdict::Clean);
+    }
+    // One is on its way, and is left alone.
+    node.purge("sent");
+    let sent = node.append().unwrap();
+    node.purge("one too many");
+    assert_eq!(node.shared(10, "unrelated"), Verdict::Hard);
+    assert_eq!((node.follower.waiting(), node.log.pending()), (2, 2));
+    node.follower.appended(&sent);
+    assert_eq!(node.append_all(), ["purge [7]"]);
+    for n in 0..100 {
+        node.purge(&format!("u{n}"));
+        node.append_all();
+        assert!(node.follower.waiting() <= 6 && node.log.pending() <= 6);
+    }
+    // What was folded is read back all the same, and settles nothing that still counts.
+    node.read(vec![own(20, 10, &[1], "t0"), own(30, 20, &[6], "sent")], Some(30));
+    assert_eq!(node.shared(30, "unrelated"), Verdict::Hard);
+}
+
+/// A thousand purges after a fork are a few round trips, not a thousand.
+#[test]
+fn what_goes_out_again_after_a_fork_leaves_in_a_few_steps_and_the_barrier_after_it() {
+    let mut node = Node::with(OutboxLimits::default());
+    node.read(vec![barrier(10, 0)], Some(10));
+    (0..1_000).for_each(|n| {
+        node.purge(&format!("t{n}"));
+    });
+    let mut at = 10;
+    loop {
+        let step = node.follower.next_appends();
+        if step.is_empty() {
+            break;
+        }
+        for append in &step {
+            node.follower.appended(append);
+            node.read(vec![own(at + 1, at, &append.by.seqs, "t")], Some(at + 1));
+            at += 1;
+        }
+    }
+    assert_eq!(node.follower.waiting(), 0);
+    node.read(Vec::new(), Some(5));
+    let mut steps = Vec::new();
+    loop {
+        let step = node.follower.next_appends();
+        if step.is_empty() {
+            break;
+        }
+        step.iter().for_each(|append| node.follower.appended(append));
+        steps.push(step);
+    }
+    let lengths: Vec<usize> = steps.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [128, 128, 128, 128, 128, 128, 128, 104, 1]);
+    assert_eq!(steps.last().map(|step| &step[0].body), Some(&Body::Barrier));
+    let seqs: Vec<u64> = steps[..8].iter().flatten().flat_map(|append| append.by.seqs.clone()).collect();
+    assert_eq!(seqs, (1..=1_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_step_ends_with_the_record_that_makes_it_long() {
+    let mut node = Node::with(OutboxLimits::default());
+    node.read(vec![barrier(10, 0)], Some(10));
+    for size in [1, 600, 600, 1] {
+        let selectors = (0..size).map(|n| Selector::tag(&format!("t{n}"))).collect();
+        node.follower.submit(&node.log, Purge::new(Mode::Hard, selectors), NOW);
+    }
+    let lengths: Vec<usize> = (0..3).map(|_| node.follower.next_appends().len()).collect();
+    assert_eq!(lengths, [3, 1, 0]);
 }

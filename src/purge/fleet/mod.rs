@@ -18,7 +18,8 @@
 //!    barrier, or after a gap a **mark**, which means nothing to others. What we have applied may be on another branch, and
 //!    no comparison of ids tells whether an entry of this branch was filled before or after it; an entry born at our own
 //!    mark was. What this node itself fetches after a gap is good at once; after a fork it counts as a miss until
-//!    the barrier is read, whose floor is beyond both branches.
+//!    the barrier is read, whose floor is beyond both branches. For the same reason our own recent purges are appended again after
+//!    a gap, too: a node that went on with a master that was cut off may see a gap where the fork was trimmed away.
 //! 5. A record that can't be read is a gap, but for rule 4: its `prev` shows that we are on the same branch.
 //! 6. A log without any record begins with a barrier, so that no entry is ever born at zero.
 //! 7. The position moves only by reading. A purge of this node acts here at once, as pending, until it is read back;

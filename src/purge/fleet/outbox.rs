@@ -7,28 +7,44 @@ use crate::purge::{Cause, Mode, Purge, PurgeId, Selector};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// When the store is away for long, what waits is folded into one purge of everything. Never dropped. Purges on
-/// request and invalidations by unsafe methods have these limits each, so that neither is folded because of the other.
+/// When the store is away for long, what waits is folded into one purge of everything. Never dropped. The same happens to what the store
+/// takes while nothing can be read back, but apart: as long as purges leave, those that come must not become purges of everything
+/// because of those that have left. Purges on request and invalidations by unsafe methods have these limits each, so that neither is
+/// folded because of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLimits {
-    /// Purges that wait.
+    /// Purges that wait to be sent.
     pub purges: usize,
-    /// Selectors of the purges that wait; and of those that are kept for a fork.
+    /// Purges that were sent and not read back.
+    pub unread: usize,
+    /// Selectors of the purges that wait; of those that were not read back; and of those that are kept for a fork.
     pub selectors: usize,
     /// Purges of this node that are kept, to be appended again after a fork.
     pub recent: usize,
     /// Invalidations by unsafe methods that go out in one record: what waits while an append is on its way leaves
     /// with the next, so that the round trip to the store bounds their rate.
     pub writes_per_record: usize,
+    /// Records that go out in one step, which ends as well when it has [`STEP_SELECTORS`].
+    pub records_per_step: usize,
 }
+
+/// Selectors of a step beyond which there is no other record in it: so many can be an ordinary purge, and a record, by its length.
+const STEP_SELECTORS: usize = 1_000;
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        Self { purges: 10_000, selectors: 100_000, recent: 1_000, writes_per_record: 500 }
+        Self {
+            purges: 10_000,
+            unread: 10_000,
+            selectors: 100_000,
+            recent: 1_000,
+            writes_per_record: 500,
+            records_per_step: 128,
+        }
     }
 }
 
-/// One record to append: the store gives it the id [`PurgeId::appended`]`(last, above, …)`.
+/// One record to append: the store gives it the id [`PurgeId::appended`]`(last, above, …)`, with `last` the record before it in a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
     pub by: Stamp,
@@ -86,6 +102,24 @@ pub(super) struct Outbox {
     recent_writes: Recent,
 }
 
+/// How much of something there is.
+#[derive(Debug, Default)]
+struct Load {
+    purges: usize,
+    selectors: usize,
+}
+
+impl Load {
+    fn add(&mut self, purge: &Purge) {
+        self.purges += 1;
+        self.selectors += purge.size();
+    }
+
+    fn is_over(&self, purges: usize, limits: &OutboxLimits) -> bool {
+        self.purges > purges || self.selectors > limits.selectors
+    }
+}
+
 /// The last purges of this node that were read back.
 #[derive(Debug, Default)]
 struct Recent {
@@ -138,18 +172,26 @@ impl Outbox {
     pub fn push(&mut self, seq: u64, purge: Arc<Purge>) -> Option<Folded> {
         let cause = purge.cause;
         self.items.push_back(Item::new(seq, purge));
-        let share = self.items.iter().filter(|item| item.purge.cause == cause);
-        let (purges, selectors) =
-            share.fold((0, 0), |(count, size), item| (count + 1, size + item.purge.size()));
-        let over = purges > self.limits.purges || selectors > self.limits.selectors;
-        over.then(|| self.fold(seq, cause)).flatten()
+        let (mut waiting, mut unread) = (Load::default(), Load::default());
+        for item in self.items.iter().filter(|item| item.purge.cause == cause) {
+            let load = if item.state == State::Queued { &mut waiting } else { &mut unread };
+            load.add(&item.purge);
+        }
+        // A record that is on its way may still come to nothing, and is left alone: there is one step of them at a time.
+        if unread.is_over(self.limits.unread, &self.limits) {
+            self.fold(seq, cause, |state| state != State::Sent)
+        } else if waiting.is_over(self.limits.purges, &self.limits) {
+            self.fold(seq, cause, |state| state == State::Queued)
+        } else {
+            None
+        }
     }
 
-    fn fold(&mut self, into: u64, cause: Cause) -> Option<Folded> {
+    fn fold(&mut self, into: u64, cause: Cause, which: impl Fn(State) -> bool) -> Option<Folded> {
         let mut seqs = Vec::new();
         let mut strictest = None;
         self.keep(|item| {
-            let folded = item.state == State::Queued && item.purge.cause == cause;
+            let folded = which(item.state) && item.purge.cause == cause;
             if folded {
                 seqs.push(item.seq);
                 strictest = strictest.max(Some(item.purge.mode));
@@ -182,15 +224,28 @@ impl Outbox {
         })
     }
 
-    /// The next record, which is on its way with that. The caller sends one at a time and reports what came of it.
-    pub fn next(&mut self) -> Option<Append> {
+    /// The next records, which are on their way with that: some purges, or the answer to a break, which leaves when all before it has.
+    /// The caller has the store take them in this order and in one step, and reports what came of each before it asks again.
+    pub fn next(&mut self) -> Vec<Append> {
+        let mut step = Vec::new();
+        let mut selectors = 0;
+        while step.len() < self.limits.records_per_step.max(1)
+            && selectors < STEP_SELECTORS
+            && let Some((append, size)) = self.next_purge()
+        {
+            selectors += size;
+            step.push(append);
+        }
+        if step.is_empty() { self.next_answer().into_iter().collect() } else { step }
+    }
+
+    /// With the number of its selectors.
+    fn next_purge(&mut self) -> Option<(Append, usize)> {
         let ahead = match self.answer {
             Some(Answer { state: State::Queued, .. }) => self.before_answer,
             _ => self.items.len(),
         };
-        let Some(first) = self.items.iter().take(ahead).position(|item| item.state == State::Queued) else {
-            return self.next_answer();
-        };
+        let first = self.items.iter().take(ahead).position(|item| item.state == State::Queued)?;
         let mut seqs = Vec::new();
         let mut purges = Vec::new();
         for item in self.items.iter_mut().take(ahead).skip(first) {
@@ -207,7 +262,8 @@ impl Outbox {
             }
         }
         let by = Stamp { node: self.node, seqs };
-        Some(Append { by, body: Body::Purge(merge(&purges)), above: PurgeId::ZERO })
+        let size = purges.iter().map(|purge| purge.size()).sum();
+        Some((Append { by, body: Body::Purge(merge(&purges)), above: PurgeId::ZERO }, size))
     }
 
     fn next_answer(&mut self) -> Option<Append> {
@@ -283,22 +339,27 @@ impl Outbox {
         self.answer.iter_mut().for_each(|answer| later(&mut answer.state));
     }
 
-    /// Records are missing. What the store has taken may be among them: send it again, then a mark.
+    /// Records are missing. What the store has taken may be among them, and what was read back may stand on another branch: one that went on
+    /// with a master that was cut off, while the log that we see now was trimmed too far to show the fork. So all of it again, then a mark.
     pub fn gap(&mut self) {
-        self.items.iter_mut().for_each(|item| item.state = State::Queued);
+        self.again();
         self.broken(false, PurgeId::ZERO);
     }
 
     /// The log has forked: what we had appended may be on the other branch. Recent purges first, then what waits, then
     /// a barrier beyond `above`.
     pub fn fork(&mut self, above: PurgeId) {
+        self.again();
+        self.broken(true, above);
+    }
+
+    fn again(&mut self) {
         self.items.iter_mut().for_each(|item| item.state = State::Queued);
         let recent = self.recent.take().into_iter().chain(self.recent_writes.take());
         let mut again: VecDeque<Item> =
             recent.map(|(seq, purge)| Item { tried: true, ..Item::new(seq, purge) }).collect();
         again.append(&mut self.items);
         self.items = again;
-        self.broken(true, above);
     }
 
     fn broken(&mut self, barrier: bool, above: PurgeId) {

@@ -98,3 +98,43 @@ async fn a_log_that_is_none_unsyncs_and_heals() {
         node.synced().await;
     }
 }
+
+/// Recovery is a few round trips, however many purges go out again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_recent_purges_are_back_in_a_few_steps_after_a_fork() {
+    for store in stores() {
+        let server = Server::start(&store);
+        let node = TestNode::start(server.port, "a").await;
+        node.synced().await;
+        let mut last = At::Pending(0);
+        for n in 0..1_000 {
+            last = node.purge(&format!("t{n}"));
+        }
+        node.everywhere(last).await;
+        let length = async || match server.ask(&["XLEN", "{larder:purge}:log"]).await {
+            redis::Value::Int(length) => length,
+            other => panic!("{other:?}"),
+        };
+        assert!(length().await > 1_000);
+        let clock = Clock::system();
+        server.ask(&["DEL", "{larder:purge}:log"]).await;
+        let began = clock.elapsed();
+        eventually("the fork is noticed", || node.events("fork") > 0).await;
+        let noticed = clock.elapsed();
+        eventually("recovered", || {
+            let state = node.state();
+            state.waiting == 0 && state.synced && node.events("barrier") > 1
+        })
+        .await;
+        eprintln!(
+            "{}: noticed after {:?}, a thousand purges back {:?} later",
+            store.display(),
+            noticed - began,
+            clock.elapsed() - noticed
+        );
+        // The purges and the barrier; no record twice.
+        assert_eq!(length().await, 1_001);
+        let late = TestNode::start(server.port, "late").await;
+        eventually("all are there", || late.heard.lock().unwrap().len() == 1_000).await;
+    }
+}

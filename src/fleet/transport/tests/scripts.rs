@@ -17,7 +17,7 @@ async fn append(links: &Links, above: PurgeId, nonce: u32, record: &[u8], most: 
     let run = Run {
         role: Role::Append,
         keys: &[&names.log],
-        args: &[above.as_bytes(), nonce.as_bytes(), record, most.0.as_bytes(), most.1.as_bytes()],
+        args: &[above.as_bytes(), most.0.as_bytes(), most.1.as_bytes(), nonce.as_bytes(), record],
         then: &[],
         patience: AMPLE,
     };
@@ -133,5 +133,32 @@ async fn a_position_off_this_branch_is_not_published() {
         for off in [id.following(), PurgeId(id.0 - 1), next.following(), PurgeId(next.0 - 1)] {
             assert_eq!(applied(off).await, Some(PurgeId::ZERO), "{off}");
         }
+    }
+}
+
+/// As if they had come one after the other.
+#[tokio::test]
+async fn records_of_one_step_follow_each_other() {
+    for store in stores() {
+        let server = Server::start(&store);
+        let links = links(&server);
+        let before = append(&links, PurgeId::ZERO, 9, b"x", MANY).await;
+        let above = PurgeId::from_parts(4_000_000_000_000, 5).unwrap();
+        let (names, text) = (names("0"), above.to_string());
+        let run = Run {
+            role: Role::Append,
+            keys: &[&names.log],
+            args: &[text.as_bytes(), b"1000", b"100000000", b"7", b"x", b"8", b"y", b"9", b"z"],
+            then: &[],
+            patience: AMPLE,
+        };
+        let last = stream_id(&APPEND.run(&links, run).await.unwrap()[0]).unwrap();
+        let answer = sync(&links, &before.to_string(), "a").await;
+        let mut prev = before;
+        for (record, nonce) in answer.records.iter().zip([7, 8, 9]) {
+            assert_eq!((record.prev, record.id), (prev, PurgeId::appended(prev, above, 0, nonce)));
+            prev = record.id;
+        }
+        assert_eq!((answer.records.len(), answer.tail, last), (3, Some(prev), prev));
     }
 }

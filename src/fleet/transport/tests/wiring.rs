@@ -116,6 +116,7 @@ async fn a_purge_made_while_the_store_is_away_waits_for_it() {
         let at = nodes[0].purge("t");
         assert_eq!(nodes[0].verdict(born[0], "t"), Verdict::Hard);
         assert_eq!(nodes[1].verdict(born[1], "t"), Verdict::Clean);
+        eventually("the loss is noticed", || matches!(nodes[0].transport.lock().link, Link::Lost(_))).await;
         let reach = nodes[0].transport.reach(at, Duration::from_millis(100)).await;
         assert_eq!((reach.id, reach.missing), (None, vec!["fleet unreachable".to_owned()]));
         eventually("unsynced", || nodes.iter().all(|node| !node.state().synced)).await;
@@ -138,5 +139,22 @@ async fn a_full_store_takes_purges_and_beats() {
         assert_eq!(server.try_to_ask(&["SET", "x", "y"]).await, Err(CallError::Full));
         let reach = nodes[0].everywhere(nodes[0].purge("t")).await;
         assert_eq!((reach.applied, reach.total), (3, 3));
+    }
+}
+
+/// The store answers, and takes no records.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_says_when_only_the_log_is_late() {
+    for store in stores() {
+        let server = Server::start(&store);
+        let node = TestNode::start(server.port, "a").await;
+        node.synced().await;
+        settled(std::slice::from_ref(&node)).await;
+        assert_eq!(server.ask(&["ACL", "SETUSER", "default", "-xadd"]).await, Value::Okay);
+        let at = node.purge("t");
+        let reach = node.transport.reach(at, Duration::from_millis(300)).await;
+        assert_eq!((reach.id, reach.missing), (None, vec!["purge log".to_owned()]));
+        assert_eq!(server.ask(&["ACL", "SETUSER", "default", "+xadd"]).await, Value::Okay);
+        node.everywhere(at).await;
     }
 }
