@@ -128,7 +128,7 @@ fn checks(clock: &Clock, engine: &larder::engine::Engine, probe: &Entry, when: &
     println!(
         "check, first after a purge  {slow:.0} ns ({:.0} times; {} selectors)",
         slow / fast,
-        probe.meta.selectors.all().len()
+        probe.selectors().all().len()
     );
 }
 
@@ -167,7 +167,7 @@ fn entry(n: u64, born: Born) -> Done<Entry> {
         origin: Arc::from("app"),
     };
     let body = bytes::Bytes::from(vec![b'x'; 128]);
-    Ok(Entry::new(meta, Arc::from([body]), 128, None, PreparedHead::default()))
+    Ok(Entry::new(meta, body, 128, None, PreparedHead::default()))
 }
 
 /// Bytes of this process in memory, where the system tells.

@@ -21,6 +21,7 @@ use larder::semantics::freshness::{Freshness, Source, StaleUse};
 use larder::store::entry::{Meta, Place};
 use larder::store::{Key, Memory, memory};
 use larder::time::{Mono, Wall};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +80,7 @@ fn engine() -> Arc<Engine> {
         max_object: 1 << 20,
         generation: 1,
         signer: None,
+        tails: std::sync::OnceLock::new(),
     };
     let memory = Memory::new(1 << 30, memory::Policy::TinyLfu);
     let purges = Arc::new(PurgeLog::alone(larder::purge::Limits::default()));
@@ -95,9 +97,9 @@ fn engine() -> Arc<Engine> {
     let resolved = site.rules.resolve(&facts);
     let meta = meta(&engine, &resolved.policy);
     let body = Bytes::from(vec![b'x'; 1024]);
-    let entry = engine.seal(&site, &resolved.policy, meta, Arc::from([body]), 1024, None);
+    let entry = engine.seal(&site, &resolved.policy, meta, body, 1024, None);
     engine.put(&the_key(), Arc::new(entry), &resolved.policy);
-    engine.remember(&PLAIN, &the_key(), &resolved, site.generation);
+    engine.remember(&PLAIN, &the_key(), &resolved, &site);
     engine
 }
 
@@ -182,8 +184,7 @@ fn head_completion(bencher: Bencher) {
 #[divan::bench]
 fn plan_decide() -> plan::Plan {
     let freshness = freshness();
-    let found =
-        Found { freshness: &freshness, age: Duration::from_secs(7), verdict: Seen::Clean, unsynced: false };
+    let found = Found { freshness, age: Duration::from_secs(7), verdict: Seen::Clean, unsynced: false };
     let wishes = Wishes { honour_client: true, early_refresh: None };
     plan::decide(black_box(Lookup::Found(found)), &RequestDirectives::default(), wishes, Duration::ZERO, 0.5)
 }
@@ -199,7 +200,8 @@ fn purge_check_unchanged(bencher: Bencher) {
     let (log, check, selectors) =
         (PurgeLog::alone(larder::purge::Limits::default()), Check::new(), selectors());
     let born = log.cursor();
-    bencher.bench_local(|| check.verify(black_box(&log), born, &selectors, Default::default));
+    bencher
+        .bench_local(|| check.verify(black_box(&log), born, || Cow::Borrowed(&selectors), Default::default));
 }
 
 /// Something else was purged since: every selector is looked at.
@@ -208,7 +210,9 @@ fn purge_check_after_a_purge(bencher: Bencher) {
     let (log, selectors) = (PurgeLog::alone(larder::purge::Limits::default()), selectors());
     let born = log.cursor();
     log.apply_local(&Arc::new(Purge::new(Mode::Hard, vec![Selector::tag("other")])), Wall(0));
-    bencher.bench_local(|| Check::new().verify(black_box(&log), born, &selectors, Default::default));
+    bencher.bench_local(|| {
+        Check::new().verify(black_box(&log), born, || Cow::Borrowed(&selectors), Default::default)
+    });
 }
 
 #[divan::bench(args = [false, true])]

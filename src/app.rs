@@ -569,6 +569,7 @@ fn site(server: &server::Server, origins: Built, max_object: u64, rules: RuleSet
         max_object,
         generation,
         signer: server.secret.as_ref().map(|secret| Signer::new(secret.expose())),
+        tails: std::sync::OnceLock::new(),
     }
 }
 

@@ -25,23 +25,80 @@ pub enum OutBody {
     Stream(UnsyncBoxBody<Bytes, BoxError>),
 }
 
+/// A sealed body. Most have one piece, which costs no list; an empty one has none.
+#[derive(Clone, Debug)]
+pub enum Pieces {
+    One(Bytes),
+    Many(Arc<[Bytes]>),
+}
+
+impl Pieces {
+    /// Whether both hold the same bytes, and not only equal ones.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let place = |pieces: &Self| pieces.first().map(|piece| (piece.as_ptr(), piece.len()));
+        self.len() == other.len() && place(self) == place(other)
+    }
+}
+
+impl std::ops::Deref for Pieces {
+    type Target = [Bytes];
+    fn deref(&self) -> &[Bytes] {
+        match self {
+            Self::One(piece) if piece.is_empty() => &[],
+            Self::One(piece) => std::slice::from_ref(piece),
+            Self::Many(list) => list,
+        }
+    }
+}
+
+impl From<Bytes> for Pieces {
+    fn from(piece: Bytes) -> Self {
+        Self::One(piece)
+    }
+}
+
+impl From<Vec<Bytes>> for Pieces {
+    fn from(mut list: Vec<Bytes>) -> Self {
+        match list.pop() {
+            None => Self::One(Bytes::new()),
+            Some(only) if list.is_empty() => Self::One(only),
+            Some(last) => {
+                list.push(last);
+                Self::Many(list.into())
+            }
+        }
+    }
+}
+
+impl From<Arc<[Bytes]>> for Pieces {
+    fn from(list: Arc<[Bytes]>) -> Self {
+        match &*list {
+            [] => Self::One(Bytes::new()),
+            [only] => Self::One(only.clone()),
+            _ => Self::Many(list),
+        }
+    }
+}
+
 /// A window of a sealed chunk list.
 #[derive(Clone, Debug)]
 pub struct Chunks {
-    list: Arc<[Bytes]>,
+    list: Pieces,
     next: usize,
     skip: usize,
     left: u64,
 }
 
 impl Chunks {
-    pub fn new(list: Arc<[Bytes]>) -> Self {
+    pub fn new(list: impl Into<Pieces>) -> Self {
+        let list = list.into();
         let left = list.iter().map(|c| c.len() as u64).sum();
         Self { list, next: 0, skip: 0, left }
     }
 
     /// The bytes `window` of the list; a window past the end is cut.
-    pub fn slice(list: Arc<[Bytes]>, window: Range<u64>) -> Self {
+    pub fn slice(list: impl Into<Pieces>, window: Range<u64>) -> Self {
+        let list = list.into();
         let mut start = window.start;
         let mut next = 0;
         while let Some(c) = list.get(next) {
@@ -146,7 +203,7 @@ impl<'c> Iterator for Window<'c> {
 impl OutBody {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes: Bytes = bytes.into();
-        if bytes.is_empty() { Self::Empty } else { Self::Chunks(Chunks::new(Arc::from([bytes]))) }
+        if bytes.is_empty() { Self::Empty } else { Self::Chunks(Chunks::new(bytes)) }
     }
 
     pub fn stream<B>(body: B) -> Self

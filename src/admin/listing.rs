@@ -6,6 +6,7 @@ use super::{Admin, json_response, problem};
 use crate::purge::normal::prefix as normal_prefix;
 use crate::purge::{Selector, SelectorHash, Verdict};
 use crate::store::Entry;
+use crate::store::entry::Described;
 use crate::store::index::{Scope, Slot, possible_names};
 use crate::store::memory::is_useless;
 use crate::time::Now;
@@ -53,7 +54,7 @@ impl Filter {
     }
 
     fn passes(&self, entry: &Entry) -> bool {
-        self.carried.iter().all(|hash| entry.meta.selectors.all().contains(hash))
+        self.carried.iter().all(|hash| entry.selectors().all().contains(hash))
     }
 }
 
@@ -102,21 +103,19 @@ fn page(admin: &Admin, filter: &Filter, limit: usize, mut after: Option<Slot>) -
 
 /// One stored variant. `purged` says that it waits for the origin's word, `null` that it does not.
 fn listed(entry: &Entry, verdict: Verdict, now: Now) -> Value {
-    let meta = &entry.meta;
-    let place = &meta.place;
-    let age = meta.age(now.mono);
+    let (age, freshness) = (entry.age(now.mono), entry.freshness());
     let mut listed = Map::new();
-    listed.insert("url".into(), format!("{}://{}{}", place.scheme, place.authority, place.url).into());
-    listed.insert("status".into(), meta.status.as_u16().into());
-    listed.insert("vary".into(), meta.nominated.iter().map(|n| n.as_str()).collect::<Vec<_>>().into());
+    listed.insert("url".into(), format!("{}://{}{}", entry.scheme(), entry.authority(), entry.url()).into());
+    listed.insert("status".into(), entry.status.as_u16().into());
+    listed.insert("vary".into(), entry.nominated().iter().map(|n| n.as_str()).collect::<Vec<_>>().into());
     listed.insert("age_s".into(), age.as_secs().into());
-    listed.insert("ttl_s".into(), meta.freshness.ttl(age).into());
-    listed.insert("lifetime_from".into(), meta.freshness.source.as_str().into());
+    listed.insert("ttl_s".into(), freshness.ttl(age).into());
+    listed.insert("lifetime_from".into(), freshness.source.as_str().into());
     listed.insert("body_bytes".into(), entry.length.into());
     listed.insert("memory_bytes".into(), entry.weight().into());
     listed.insert("tags".into(), tags(entry).into());
-    listed.insert("rule".into(), (*meta.rule).into());
-    listed.insert("origin".into(), (*meta.origin).into());
+    listed.insert("rule".into(), entry.rule().into());
+    listed.insert("origin".into(), entry.origin().into());
     listed.insert("tier".into(), "memory".into());
     let purged = if verdict == Verdict::Clean { Value::Null } else { verdict.as_str().into() };
     listed.insert("purged".into(), purged);
@@ -125,8 +124,9 @@ fn listed(entry: &Entry, verdict: Verdict, now: Now) -> Value {
 
 /// Its tags and groups.
 fn tags(entry: &Entry) -> Vec<&str> {
-    let carried = entry.meta.selectors.explicit();
-    let mut tags: Vec<&str> = possible_names(&entry.meta.raw_tags)
+    let selectors = entry.selectors();
+    let carried = selectors.explicit();
+    let mut tags: Vec<&str> = possible_names(entry.raw_tags())
         .filter(|(_, hash)| carried.contains(hash))
         .map(|(name, _)| name)
         .collect();

@@ -14,6 +14,7 @@ use crate::engine::rules::{RequestFacts, Resolved};
 use crate::engine::site::{Engine, Site};
 use crate::interim::InterimSender;
 use crate::semantics::vary;
+use crate::store::entry::Described;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, Method};
 use std::sync::Arc;
@@ -54,8 +55,8 @@ pub(super) fn refresh(engine: &Arc<Engine>, site: &Arc<Site>, write: &Incoming) 
     let mut ask = Ask::new(engine.clone(), site.clone(), resolved, read, query, base, None);
     let Some(resource) = engine.memory.get(&ask.key) else { return };
     let impersonal = |nominated: &[HeaderName]| !nominated.iter().any(|name| PERSONAL.contains(name));
-    let Some(last) = resource.variants.iter().find(|e| impersonal(&e.meta.nominated)) else { return };
-    Arc::make_mut(&mut ask.headers).extend(vary::nominated_fields(&last.meta.variant));
+    let Some(last) = resource.variants.iter().find(|e| impersonal(e.nominated())) else { return };
+    Arc::make_mut(&mut ask.headers).extend(vary::nominated_fields(last.variant()));
     let held = ask.look_up(engine.now());
     if let Some((entry, _)) = &held.entry {
         ask.refresh_in_background(&held, entry);

@@ -26,6 +26,7 @@ use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Member};
 use crate::semantics::{coding, vary};
+use crate::store::entry::{Carrier, Described};
 use crate::store::memory::is_useless;
 use crate::store::{Entry, Key};
 use crate::time::Now;
@@ -189,8 +190,8 @@ impl Ask {
     }
 
     /// The policy once status and content type are known.
-    pub(super) fn policy_for(&self, status: StatusCode, headers: &HeaderMap) -> Arc<Policy> {
-        self.site.rules.resolve_response(&self.resolved, status, content_type(headers))
+    pub(super) fn policy_for(&self, status: StatusCode, content_type: Option<&str>) -> Arc<Policy> {
+        self.site.rules.resolve_response(&self.resolved, status, content_type)
     }
 
     /// What the rules set in the answer.
@@ -224,7 +225,7 @@ impl Ask {
         let selected = resource.as_ref().and_then(|r| r.select(&self.headers));
         let other_variants = resource.is_some() && selected.is_none();
         let entry = selected.filter(|e| !is_useless(e, now.mono));
-        let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e.meta.began, now));
+        let unsynced = entry.is_some_and(|e| self.engine.may_be_purged_unheard(e.began, now));
         let entry = entry.map(|e| (e.clone(), seen(e)));
         Held { resource, other_variants, entry, unsynced }
     }
@@ -240,7 +241,7 @@ impl Ask {
     }
 
     pub(super) fn seen(&self, entry: &Entry, now: Now) -> Seen {
-        Seen::from_verdict(self.engine.verdict(entry), || entry.meta.age(entry.check.stale_since(now.mono)))
+        Seen::from_verdict(self.engine.verdict(entry), || entry.age(entry.check.stale_since(now.mono)))
     }
 
     pub(super) fn wishes(&self) -> Wishes {
@@ -361,7 +362,7 @@ impl Ask {
             None if held.other_variants => Lookup::OtherVariants,
             None => Lookup::Nothing,
         };
-        let fetch_time = held.entry.as_ref().map_or(Duration::ZERO, |(e, _)| e.meta.fetch_time);
+        let fetch_time = held.entry.as_ref().map_or(Duration::ZERO, |(e, _)| e.fetch_time());
         plan::decide(lookup, &self.directives, self.wishes(), fetch_time, luck)
     }
 
@@ -380,11 +381,11 @@ impl Ask {
         }
         let untouched = self.engine.untouched_since(flight.born, &self.base);
         match flight.stage() {
-            Stage::Shared(shared) => untouched && self.engine.untouched_meta(&shared.meta),
+            Stage::Shared(shared) => untouched && self.engine.untouched_meta(&*shared.meta),
             Stage::Confirmed(entry, _) | Stage::Promoted(entry) => {
                 untouched
-                    && self.engine.untouched_meta(&entry.meta)
-                    && !self.engine.may_be_purged_unheard(entry.meta.began, now)
+                    && self.engine.untouched_meta(&*entry)
+                    && !self.engine.may_be_purged_unheard(entry.began, now)
             }
             Stage::Pending => untouched,
             Stage::NotShareable(_) | Stage::Failed(_) | Stage::LeftToOthers => false,
@@ -441,7 +442,7 @@ impl Ask {
             LeaderAnswer::Confirmed { entry, origin_time, stored } => {
                 member.forward_status = Some(304);
                 member.stored = stored;
-                member.ttl = Some(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
+                member.ttl = Some(entry.ttl(now.mono));
                 let reason = going.why.map_or("", ValidateWhy::as_str);
                 let (response, mut outcome) =
                     self.stored_answer(&entry, Kind::Revalidated, reason, &member, now);
@@ -470,14 +471,14 @@ impl Ask {
         now: Now,
     ) -> Answered {
         member.stored = true;
-        member.ttl = Some(shared.meta.freshness.ttl(shared.meta.age(now.mono)));
-        let policy = self.policy_for(shared.meta.status, &shared.meta.headers);
+        member.ttl = Some(shared.meta.ttl(now.mono));
+        let policy = self.policy_for(shared.meta.status, content_type(&shared.meta.headers));
         let edits = self.edits(&policy);
         let client = self.client(&policy, &edits);
         let response = deliver::from_shared(&client, shared, true, received_age, member, now);
         let mut outcome = Outcome::new(Kind::Miss, "", &policy.rule).with_member(member);
         outcome.origin_time = Some(shared.origin_time);
-        outcome.selectors = Some(shared.meta.selectors.clone());
+        outcome.selectors = Some(Carrier::Described(shared.meta.selectors.clone()));
         match response {
             Some(response) => (Ok(response), outcome),
             None => (Err(Failure::Internal), self.outcome(Kind::Error, "internal")),
@@ -493,7 +494,7 @@ impl Ask {
         now: Now,
     ) -> Answered {
         member.detail = Some(why.as_str());
-        let policy = self.policy_for(response.status(), response.headers());
+        let policy = self.policy_for(response.status(), content_type(response.headers()));
         let mut outcome = Outcome::new(Kind::Miss, why.as_str(), &policy.rule).with_member(&member);
         outcome.origin_time = Some(origin_time);
         let edits = self.edits(&policy);

@@ -11,12 +11,13 @@
 //! Bounded: two bodies at a time, of at most 32 MiB; when both places are taken the next request for the form tries again.
 //! What would be larger than the plain form is given up where it becomes so.
 
+use crate::body::Pieces;
 use crate::engine::answer::Ask;
 use crate::engine::fast::Fields;
 use crate::engine::policy::Policy;
 use crate::engine::site::{Engine, Site};
 use crate::semantics::coding::{self, Coding, Codings, Pick};
-use crate::store::entry::Meta;
+use crate::store::entry::{Described, Meta};
 use crate::store::forms::Form;
 use crate::store::{Entry, Key};
 use bytes::Bytes;
@@ -62,16 +63,15 @@ impl Compressor {
 }
 
 /// The codings that the rules offer a response in; `None` for one that is sent as it is. `length`: of its body, if it is known.
-pub fn offers<'p>(policy: &'p Policy, meta: &Meta, length: Option<u64>) -> Option<&'p [Coding]> {
+pub fn offers<'p>(policy: &'p Policy, meta: &impl Described, length: Option<u64>) -> Option<&'p [Coding]> {
     let compress = policy.compress.as_ref()?;
     let fits = length.is_none_or(|length| length >= compress.min.max(1) && length <= LARGEST);
-    let codable = fits && coding::is_codable(meta.status, &meta.headers, meta.freshness.no_transform);
-    codable.then_some(&compress.algorithms[..])
+    (fits && meta.is_codable()).then_some(&compress.algorithms[..])
 }
 
 /// The fields of the plain form as clients see them.
-pub fn plain_fields(policy: &Policy, meta: &Meta, length: Option<u64>) -> HeaderMap {
-    let mut headers = meta.headers.clone();
+pub fn plain_fields(policy: &Policy, meta: &impl Described, length: Option<u64>) -> HeaderMap {
+    let mut headers = meta.headers();
     if offers(policy, meta, length).is_some() {
         coding::vary(&mut headers);
     }
@@ -90,9 +90,9 @@ pub(super) fn wanted(policy: &Policy, request: &HeaderMap, replaces: Option<&Ent
 impl Ask {
     /// The form of an entry that answers this request; starts making it where it is missing.
     pub(super) fn form(&self, entry: &Arc<Entry>, policy: &Arc<Policy>) -> Arc<Entry> {
-        let offered = offers(policy, &entry.meta, Some(entry.length));
+        let offered = offers(policy, &**entry, Some(entry.length));
         let Some(offered) = offered.filter(|_| !self.directives.no_transform) else { return entry.clone() };
-        let picked = coding::pick(&self.asked.method, &self.asked.headers, &entry.meta.headers, offered);
+        let picked = coding::pick(&self.asked.method, &self.asked.headers, &**entry, offered);
         let (Pick::Coded(coding) | Pick::IfThere(coding)) = picked else { return entry.clone() };
         match entry.forms.get(coding) {
             Form::Made(form) => return form.clone(),
@@ -114,7 +114,7 @@ impl Engine {
         entry: &Entry,
         fields: &impl Fields,
     ) -> Option<Option<Coding>> {
-        let Some(offered) = offers(policy, &entry.meta, Some(entry.length)) else { return Some(None) };
+        let Some(offered) = offers(policy, entry, Some(entry.length)) else { return Some(None) };
         let mut decides = false;
         [IF_NONE_MATCH, RANGE].iter().for_each(|name| fields(name, &mut |_| decides = true));
         if decides {
@@ -129,7 +129,7 @@ impl Engine {
         let Some(coding) = accepted.first().copied() else { return Some(None) };
         match entry.forms.get(coding) {
             Form::Made(form) => {
-                let ready = form.head.generation == entry.head.generation && !form.head.bytes.is_empty();
+                let ready = form.generation() == entry.generation() && !form.head().is_empty();
                 ready.then_some(Some(coding))
             }
             Form::Missing if self.compressor.is_free() => None,
@@ -147,9 +147,9 @@ impl Engine {
         coding: Coding,
     ) {
         // A trailer may hold a digest, which we could not make anew.
-        let may = offers(policy, &entry.meta, Some(entry.length))
+        let may = offers(policy, &**entry, Some(entry.length))
             .is_some_and(|offered| offered.contains(&coding))
-            && entry.trailers.is_none();
+            && entry.trailers().is_none();
         let Some(permit) = may.then(|| self.compressor.permit()).flatten() else { return };
         if !entry.forms.begin(coding) {
             return;
@@ -171,8 +171,8 @@ impl Engine {
     /// An entry of what is stored and a new description of it: after a 304, a HEAD, or a reload. The coded forms go along, as far
     /// as they are still offered.
     pub(super) fn seal_again(&self, site: &Site, policy: &Policy, meta: Meta, old: &Entry) -> Entry {
-        let entry = self.seal(site, policy, meta, old.body.clone(), old.length, old.trailers.clone());
-        for coding in offers(policy, &entry.meta, Some(entry.length)).unwrap_or_default() {
+        let entry = self.seal(site, policy, meta, old.body.clone(), old.length, old.trailers());
+        for coding in offers(policy, &entry, Some(entry.length)).unwrap_or_default() {
             match old.forms.get(*coding) {
                 Form::Made(form) => {
                     let form = self.seal_form(site, policy, &entry, *coding, form.body.clone(), form.length);
@@ -192,16 +192,16 @@ impl Engine {
         policy: &Policy,
         plain: &Entry,
         coding: Coding,
-        body: Arc<[Bytes]>,
+        body: Pieces,
         length: u64,
     ) -> Entry {
         let meta = Meta {
-            headers: coding::encoded(&plain.meta.headers, coding, Some(length)),
+            headers: coding::encoded(&plain.headers(), coding, Some(length)),
             // Only the plain form is validated, selected and matched against purges.
             control: HeaderMap::new(),
             variant: Box::default(),
             raw_tags: Box::default(),
-            ..plain.meta.clone()
+            ..plain.describe()
         };
         self.seal(site, policy, meta, body, length, None).into_form(coding)
     }
@@ -236,7 +236,7 @@ impl Making {
         // A 304 or a HEAD has put another description in its place meanwhile, of the same body.
         let resource = self.engine.memory.get(&self.key);
         for entry in resource.iter().flat_map(|resource| &resource.variants) {
-            if Arc::ptr_eq(&entry.body, &self.entry.body) && !Arc::ptr_eq(entry, &self.entry) {
+            if entry.body.is_same(&self.entry.body) && !Arc::ptr_eq(entry, &self.entry) {
                 self.put(entry, body.as_ref());
             }
         }
@@ -244,12 +244,12 @@ impl Making {
 
     fn put(&self, entry: &Arc<Entry>, body: Option<&Bytes>) {
         let Self { engine, site, policy, coding, .. } = self;
-        if offers(policy, &entry.meta, Some(entry.length)).is_none() {
+        if offers(policy, &**entry, Some(entry.length)).is_none() {
             return;
         }
         let form = body.map(|body| {
             let length = body.len() as u64;
-            Arc::new(engine.seal_form(site, policy, entry, *coding, Arc::from([body.clone()]), length))
+            Arc::new(engine.seal_form(site, policy, entry, *coding, body.clone().into(), length))
         });
         entry.forms.put(*coding, form);
         // In its own place again, where it is weighed with what it has now.
@@ -280,9 +280,9 @@ fn encode(coding: Coding, body: &[Bytes], length: u64) -> Option<Vec<u8>> {
             encoder.finish().ok()?
         }
     };
-    let Smaller { mut bytes, failed, .. } = out;
-    bytes.shrink_to_fit();
-    (!failed).then_some(bytes)
+    let Smaller { bytes, failed, .. } = out;
+    // A copy: shrinking would leave it in the larger block.
+    (!failed).then(|| bytes.as_slice().to_vec())
 }
 
 fn feed(encoder: &mut impl Write, body: &[Bytes]) -> io::Result<()> {

@@ -6,9 +6,10 @@ use crate::engine::compress::{self, plain_fields};
 use crate::engine::flight::Shared;
 use crate::engine::policy::Policy;
 use crate::semantics::cache_status::Member;
+use crate::semantics::fields::Lookup;
 use crate::semantics::{coding, preconditions, range};
 use crate::store::Entry;
-use crate::store::entry::Meta;
+use crate::store::entry::Described;
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, VIA};
@@ -38,13 +39,12 @@ pub struct Client<'a> {
 
 /// Answers from a stored entry.
 pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now) -> Response<OutBody> {
-    let meta = &entry.meta;
-    let age = meta.age(now.mono);
-    let mut headers = plain_fields(client.policy, meta, Some(entry.length));
-    if let Some(headers) = not_modified(client, meta, &headers, Some(entry.length)) {
+    let age = entry.age(now.mono);
+    let mut headers = plain_fields(client.policy, entry, Some(entry.length));
+    if let Some(headers) = not_modified(client, entry, entry, &headers, Some(entry.length)) {
         return finish_stored(
             client,
-            meta.status,
+            entry.status,
             StatusCode::NOT_MODIFIED,
             headers,
             OutBody::Empty,
@@ -52,9 +52,9 @@ pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now)
             member,
         );
     }
-    let selected = select_range(client, meta, entry.length, entry.forms.coding().is_some());
+    let selected = select_range(client, entry, entry, entry.length, entry.forms.coding().is_some());
     let (status, body) = match selected {
-        range::Selected::Whole => (meta.status, whole(entry, &mut headers)),
+        range::Selected::Whole => (entry.status, whole(entry, &mut headers)),
         range::Selected::One(part) => {
             set_length(&mut headers, part.end - part.start);
             headers.insert(CONTENT_RANGE, range::content_range(&part, entry.length));
@@ -67,42 +67,49 @@ pub fn from_entry(client: &Client<'_>, entry: &Entry, member: &Member, now: Now)
         }
     };
     let body = if *client.method == Method::HEAD { OutBody::Empty } else { body };
-    finish_stored(client, meta.status, status, headers, body, Some(age), member)
+    finish_stored(client, entry.status, status, headers, body, Some(age), member)
 }
 
 /// The fields of a 304, if the client's own copy is as good as this response (RFC 9110 §13.2.2): the plain form, or that coded form
-/// which it holds. `headers`: those of a 200.
+/// which it holds. `stored`: the fields by which it is judged; `headers`: those of a 200.
 fn not_modified(
     client: &Client<'_>,
-    meta: &Meta,
+    meta: &impl Described,
+    stored: &impl Lookup,
     headers: &HeaderMap,
     length: Option<u64>,
 ) -> Option<HeaderMap> {
     let offered = compress::offers(client.policy, meta, length).unwrap_or_default();
-    if let Some(coding) = coding::held(client.method, client.headers, &meta.headers, offered) {
+    if let Some(coding) = coding::held(client.method, client.headers, stored, offered) {
         return Some(preconditions::not_modified_headers(&coding::encoded(headers, coding, None)));
     }
     let verdict =
-        preconditions::evaluate(client.method, client.headers, meta.status, &meta.headers, meta.received);
+        preconditions::evaluate(client.method, client.headers, meta.status(), stored, meta.received());
     (verdict == preconditions::Verdict::NotModified).then(|| preconditions::not_modified_headers(headers))
 }
 
-/// `coded`: this is a coded form.
-fn select_range(client: &Client<'_>, meta: &Meta, length: u64, coded: bool) -> range::Selected {
+/// `stored`: the fields by which it is judged. `coded`: this is a coded form.
+fn select_range(
+    client: &Client<'_>,
+    meta: &impl Described,
+    stored: &impl Lookup,
+    length: u64,
+    coded: bool,
+) -> range::Selected {
     let has_forms = coded || compress::offers(client.policy, meta, Some(length)).is_some();
     let algorithms = client.policy.compress.as_ref().map(|compress| &compress.algorithms[..]);
     if has_forms && algorithms.is_some_and(|all| coding::is_range_unclear(client.headers, all)) {
         return range::Selected::Whole;
     }
-    range::select(client.method, client.headers, meta.status, &meta.headers, length)
+    range::select(client.method, client.headers, meta.status(), stored, length)
 }
 
 /// The stored body, with its trailers where it has any.
 fn whole(entry: &Entry, headers: &mut HeaderMap) -> OutBody {
     let chunks = Chunks::new(entry.body.clone());
-    match &entry.trailers {
+    match entry.trailers() {
         None => {
-            if !bodyless(entry.meta.status) {
+            if !bodyless(entry.status) {
                 set_length(headers, entry.length);
             }
             OutBody::Chunks(chunks)
@@ -110,7 +117,7 @@ fn whole(entry: &Entry, headers: &mut HeaderMap) -> OutBody {
         Some(trailers) => {
             // Trailers need chunked framing, which a Content-Length would rule out (RFC 9112 §6.2).
             headers.remove(CONTENT_LENGTH);
-            let end = std::iter::once(Frame::trailers(trailers.clone()));
+            let end = std::iter::once(Frame::trailers(trailers));
             OutBody::stream(StreamBody::new(Frames(chunks.map(Frame::data).chain(end))))
         }
     }
@@ -127,7 +134,7 @@ fn multipart(entry: &Entry, parts: &[Range<u64>], headers: &mut HeaderMap) -> Ou
     pieces.push(framing.after.into());
     set_length(headers, pieces.iter().map(|p| p.len() as u64).sum());
     headers.insert(CONTENT_TYPE, framing.content_type);
-    OutBody::Chunks(Chunks::new(pieces.into()))
+    OutBody::Chunks(Chunks::new(pieces))
 }
 
 /// RFC 9110 §15.5.17: a 416 tells the length, and describes no representation.
@@ -148,7 +155,7 @@ pub fn from_shared(
     member: &Member,
     now: Now,
 ) -> Option<Response<OutBody>> {
-    let meta = &shared.meta;
+    let meta = &*shared.meta;
     let length = shared.body.expected();
     let mut headers = plain_fields(client.policy, meta, length);
     let mut age = Some(meta.age(now.mono));
@@ -159,7 +166,7 @@ pub fn from_shared(
             headers.insert(AGE, received);
         }
     }
-    if let Some(headers) = not_modified(client, meta, &headers, length) {
+    if let Some(headers) = not_modified(client, meta, &meta.headers, &headers, length) {
         return Some(finish_stored(
             client,
             meta.status,
@@ -170,7 +177,8 @@ pub fn from_shared(
             member,
         ));
     }
-    let selected = length.map_or(range::Selected::Whole, |length| select_range(client, meta, length, false));
+    let selected = length
+        .map_or(range::Selected::Whole, |length| select_range(client, meta, &meta.headers, length, false));
     let (status, body) = match (selected, length) {
         (range::Selected::One(part), Some(length)) => {
             set_length(&mut headers, part.end - part.start);

@@ -7,7 +7,7 @@ use crate::semantics::freshness::Freshness;
 use crate::semantics::storable::{self, Exchange, NotStored, SetCookie, Storable};
 use crate::semantics::vary::{self, Vary};
 use crate::semantics::{date, hop, targeted};
-use crate::store::entry::{Meta, Place};
+use crate::store::entry::{Described, Meta, Place};
 use crate::time::{Now, Wall};
 use http::header::{AGE, AUTHORIZATION, COOKIE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -191,8 +191,8 @@ fn jittered(freshness: Freshness, jitter: f64, luck: f64) -> Freshness {
 }
 
 /// Whether a waiter's request selects this answer (RFC 9111 §4.1).
-pub fn selects(meta: &Meta, request: &HeaderMap) -> bool {
-    meta.nominated.is_empty() || vary::variant(&meta.nominated, request) == meta.variant
+pub fn selects(meta: &impl Described, request: &HeaderMap) -> bool {
+    meta.nominated().is_empty() || *vary::variant(meta.nominated(), request) == *meta.variant()
 }
 
 /// What a request says of the entry it may lead to, before any answer is known.

@@ -23,7 +23,7 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::hop;
 use crate::semantics::storable::NotStored;
 use crate::semantics::validate::{self, Stored};
-use crate::store::entry::Meta;
+use crate::store::entry::{Described, Meta};
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::Now;
@@ -173,7 +173,7 @@ impl Fetch {
         let mut headers = HeaderMap::clone(&self.headers);
         let mut again = Some(self.headers.clone());
         if let (true, Some(entry)) = (conditional, &self.candidate) {
-            validate::make_conditional(&mut headers, &[as_stored(entry)]);
+            validate::make_conditional(&mut headers, &[as_stored(entry, &entry.headers())]);
             again = None;
         }
         let body: InBody = match &self.body {
@@ -206,19 +206,19 @@ impl Fetch {
     fn confirmed(&mut self, answer: &Answer, sent: Now) -> bool {
         let now = self.engine.clock.now();
         let Some(old) = self.candidate.clone() else { return false };
-        if validate::confirmed_by(answer.response.headers(), &[as_stored(&old)]).is_empty() {
+        if validate::confirmed_by(answer.response.headers(), &[as_stored(&old, &old.headers())]).is_empty() {
             return false;
         }
         // What was purged for good while we asked is not revived (rulings 14).
         if self.engine.verdict(&old) == Verdict::Hard {
             return false;
         }
-        let fields = validate::updated(&old.meta.full_headers(), &renewing(answer.response.headers(), now));
-        let policy = self.site.rules.resolve_response(&self.resolved, old.meta.status, content_type(&fields));
-        let drafted = self.draft(old.meta.status, &fields, &policy, sent, now);
+        let fields = validate::updated(&old.full_headers(), &renewing(answer.response.headers(), now));
+        let policy = self.site.rules.resolve_response(&self.resolved, old.status, content_type(&fields));
+        let drafted = self.draft(old.status, &fields, &policy, sent, now);
         let origin_time = answer.first_byte;
         let (meta, refused) = match drafted {
-            Ok(draft) => (Meta { fetch_time: old.meta.fetch_time, ..draft.meta }, None),
+            Ok(draft) => (Meta { fetch_time: old.fetch_time(), ..draft.meta }, None),
             Err(why) => (self.unkept(&old, &fields, now), Some(why)),
         };
         let keep = refused.is_none();
@@ -226,13 +226,13 @@ impl Fetch {
         let replace = || self.engine.memory.replace(&self.key, &old, entry.clone());
         let stored = keep && replace() == Written::Stored;
         if stored {
-            self.engine.metrics.stored(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
+            self.engine.metrics.stored(entry.ttl(now.mono));
             self.engine.share(&self.key, &entry, self.lease.take());
         }
         if let Some(why) = refused {
             self.give_up_lease(why);
         }
-        if keep && is_shareable(&entry.meta, now) {
+        if keep && is_shareable(&*entry, now) {
             self.engine.markers.clear(&self.key);
             self.flight.advance(Stage::Confirmed(entry.clone(), origin_time));
         } else {
@@ -257,7 +257,7 @@ impl Fetch {
         let mut headers = fields.clone();
         draft::for_clients(&mut headers, now.wall);
         headers.remove(AGE);
-        Meta { headers, arrived: now.mono, received: now.wall, ..old.meta.clone() }
+        Meta { headers, arrived: now.mono, received: now.wall, ..old.describe() }
     }
 
     fn draft(
@@ -307,7 +307,7 @@ impl Fetch {
     fn is_sheltered(&self, status: StatusCode, now: Now) -> bool {
         let Some(failure) = status_failure(status) else { return false };
         self.replaces.as_ref().is_some_and(|entry| {
-            let noticed = || entry.meta.age(entry.check.stale_since(now.mono));
+            let noticed = || entry.age(entry.check.stale_since(now.mono));
             let seen = Seen::from_verdict(self.engine.verdict(entry), noticed);
             plan::on_failure(found(entry, seen, now), &RequestDirectives::default(), failure).is_some()
         })
@@ -416,7 +416,7 @@ impl Fetch {
     fn announce(&mut self, shared: Arc<Shared>, received_age: Option<HeaderValue>, now: Now) {
         // Before anything can move on without it.
         let place = shared.body.read(0..u64::MAX);
-        if is_shareable(&shared.meta, now) {
+        if is_shareable(&*shared.meta, now) {
             self.flight.advance(Stage::Shared(shared.clone()));
         } else {
             // Stored, but every use needs the origin: waiting for it would only queue them up.
@@ -433,12 +433,13 @@ fn is_passing(status: StatusCode) -> bool {
 }
 
 /// Whether others than the leader may have it without asking the origin themselves.
-fn is_shareable(meta: &Meta, now: Now) -> bool {
-    meta.freshness.is_fresh(meta.age(now.mono)) && !meta.freshness.must_validate
+fn is_shareable(meta: &impl Described, now: Now) -> bool {
+    let freshness = meta.freshness();
+    freshness.is_fresh(meta.age(now.mono)) && !freshness.must_validate
 }
 
-fn as_stored(entry: &Arc<Entry>) -> Stored<'_> {
-    Stored { headers: &entry.meta.headers, date: entry.meta.date }
+fn as_stored<'f>(entry: &Entry, fields: &'f HeaderMap) -> Stored<'f> {
+    Stored { headers: fields, date: entry.date }
 }
 
 /// A 304's fields as they renew stored ones. One without `Date` was made now (RFC 9110 §6.6.1).

@@ -16,6 +16,7 @@ use crate::purge::sync::usable_unsynced;
 use crate::purge::{Applied, At, Purge, Verdict};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::storable::NotStored;
+use crate::store::entry::Described;
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::{Mono, Now};
@@ -166,7 +167,7 @@ impl Fetch {
             return false;
         }
         let found = Found {
-            freshness: &meta.freshness,
+            freshness: meta.freshness,
             age: meta.age(now.mono),
             verdict: Seen::Clean,
             unsynced: false,
@@ -177,7 +178,7 @@ impl Fetch {
         // before its time is in the store as it was. What a purge selects is older than what none does.
         let newer = self.replaces.as_ref().is_none_or(|held| {
             self.engine.verdict(held) != Verdict::Clean
-                || meta.age(now.mono).saturating_add(CLOCKS) < held.meta.age(now.mono)
+                || meta.age(now.mono).saturating_add(CLOCKS) < held.age(now.mono)
         });
         newer && plan == Plan::Serve { stale: None, refresh: false }
     }

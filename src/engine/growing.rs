@@ -7,7 +7,7 @@
 //! read at the pace of the slowest client (whose stalls the connection's write time-out bounds, and which is given up when it
 //! holds back others for too long).
 
-use crate::body::BoxError;
+use crate::body::{BoxError, Pieces};
 use crate::engine::site::FillBudget;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -299,26 +299,22 @@ fn wake_all(mut inner: MutexGuard<'_, Inner>) {
 
 /// Small pieces of one body share a large read buffer each: a stored body of many tiny chunks, or of one slice of
 /// a big buffer, would hold more memory than it is charged with. Such bodies are copied once, here.
-pub fn compact(chunks: Vec<Bytes>) -> Arc<[Bytes]> {
+pub fn compact(chunks: Vec<Bytes>) -> Pieces {
     /// Chunks below this are merged; above it the slack of a read buffer is small beside the chunk.
     const SMALL: usize = 16 * 1024;
     if chunks.iter().all(|c| c.len() >= SMALL) {
         return chunks.into();
     }
     let mut out: Vec<Bytes> = Vec::new();
-    let mut run: Vec<u8> = Vec::new();
-    for chunk in chunks {
-        if chunk.len() >= SMALL {
-            if !run.is_empty() {
-                out.push(std::mem::take(&mut run).into_boxed_slice().into());
-            }
-            out.push(chunk);
+    let is_small = |chunk: &Bytes| chunk.len() < SMALL;
+    for run in chunks.chunk_by(|a, b| is_small(a) == is_small(b)) {
+        if run.first().is_some_and(is_small) {
+            // Of exactly the size: what is shrunk stays in the larger block.
+            let merged = run.concat();
+            out.extend((!merged.is_empty()).then(|| merged.into_boxed_slice().into()));
         } else {
-            run.extend_from_slice(&chunk);
+            out.extend(run.iter().cloned());
         }
-    }
-    if !run.is_empty() {
-        out.push(run.into_boxed_slice().into());
     }
     out.into()
 }

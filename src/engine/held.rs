@@ -4,6 +4,7 @@ use crate::engine::plan::{Found, Seen, ValidateWhy};
 use crate::engine::site::Engine;
 use crate::semantics::cache_status::Forward;
 use crate::semantics::validate;
+use crate::store::entry::Described;
 use crate::store::{Entry, Resource};
 use crate::time::Now;
 use http::HeaderMap;
@@ -28,16 +29,15 @@ impl Held {
     /// variants are not offered: where `Vary` selects none, nothing says that this request could have one.
     pub(super) fn candidate(&self, engine: &Engine) -> Option<Arc<Entry>> {
         let (entry, _) = self.entry.as_ref()?;
-        let usable = validate::has_validator(&entry.meta.headers)
-            && engine.verdict(entry) != crate::purge::Verdict::Hard;
+        let usable =
+            validate::has_validator(&**entry) && engine.verdict(entry) != crate::purge::Verdict::Hard;
         usable.then(|| entry.clone())
     }
 }
 
 /// As the plan takes it.
-pub(super) fn found(entry: &Entry, seen: Seen, now: Now) -> Found<'_> {
-    let age = entry.meta.age(now.mono);
-    Found { freshness: &entry.meta.freshness, age, verdict: seen, unsynced: false }
+pub(super) fn found(entry: &Entry, seen: Seen, now: Now) -> Found {
+    Found { freshness: entry.freshness(), age: entry.age(now.mono), verdict: seen, unsynced: false }
 }
 
 /// Where a request is going, and why.

@@ -1,7 +1,7 @@
 //! What became of a request: the same words in `Cache-Status`, the access log, the metric labels and `explain`.
 
-use crate::purge::Selectors;
 use crate::semantics::cache_status::Member;
+use crate::store::entry::Carrier;
 use crate::trace::Context;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub struct Outcome {
     /// Time to the origin's first byte, when it was asked.
     pub origin_time: Option<Duration>,
     /// The selectors of the response, where it has a description: which tags are asked for.
-    pub selectors: Option<Arc<Selectors>>,
+    pub selectors: Option<Carrier>,
     /// The span of another client's fetch that brought it.
     pub waited_for: Option<Context>,
 }

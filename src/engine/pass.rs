@@ -21,7 +21,7 @@ use crate::purge::Born;
 use crate::semantics::cache_status::Member;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::{coding, invalidate, validate};
-use crate::store::entry::Meta;
+use crate::store::entry::{Described, Meta};
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{CONNECTION, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE, UPGRADE};
@@ -275,7 +275,7 @@ async fn send_on(ask: &Ask, own: &[HeaderName]) -> Result<Answer, OriginError> {
 /// The answer to a request of [`send_on`].
 pub(super) fn relay_plainly(ask: &Ask, answer: Answer, why: PassWhy, member: Member, now: Now) -> Answered {
     let member = Member { detail: Some(why.as_str()), ..member };
-    let policy = ask.policy_for(answer.response.status(), answer.response.headers());
+    let policy = ask.policy_for(answer.response.status(), content_type(answer.response.headers()));
     let edits = ask.edits(&policy);
     let client = ask.client(&policy, &edits);
     let mut outcome = ask.outcome(Kind::Pass, why.as_str());
@@ -291,12 +291,12 @@ fn learn_from_head(ask: &Ask, answer: &Answer, born: Born, sent: Now, now: Now) 
     if ask.engine.verdict(&old) != crate::purge::Verdict::Clean {
         return;
     }
-    let stored = old.meta.full_headers();
+    let stored = old.full_headers();
     let mut news = answer.response.headers().clone();
     let confirms = validate::head_confirms(&stored, old.length, &news);
     draft::ensure_date(&mut news, now.wall);
     let updated = validate::updated(&stored, &news);
-    let policy = ask.policy_for(old.meta.status, &updated);
+    let policy = ask.policy_for(old.status, content_type(&updated));
     let asked = Asked {
         method: &Method::GET,
         headers: &ask.headers,
@@ -306,20 +306,20 @@ fn learn_from_head(ask: &Ask, answer: &Answer, born: Born, sent: Now, now: Now) 
         sent,
     };
     let tags = request::rule_tags(&policy, &ask.resolved.captures, &ask.asked.facts());
-    let renewed = draft::draft(&asked, old.meta.status, &updated, &policy, tags, now, fastrand::f64());
+    let renewed = draft::draft(&asked, old.status, &updated, &policy, tags, now, fastrand::f64());
     let meta = match renewed {
-        Ok(draft) if confirms => Meta { fetch_time: old.meta.fetch_time, ..draft.meta },
+        Ok(draft) if confirms => Meta { fetch_time: old.fetch_time(), ..draft.meta },
         // Still true, and kept out by what this one client sent: nothing was learned.
         Err(why) if confirms && why.is_own_affair(&ask.headers) => return,
-        _ => stale_from_now(&old.meta, now),
+        _ => stale_from_now(old.describe(), now),
     };
     let entry = ask.engine.seal_again(&ask.site, &policy, meta, &old);
     ask.engine.memory.replace(&ask.key, &old, Arc::new(entry));
 }
 
 /// The same, but with its lifetime over.
-fn stale_from_now(meta: &Meta, now: Now) -> Meta {
+fn stale_from_now(meta: Meta, now: Now) -> Meta {
     let age = meta.age(now.mono);
     let lifetime = meta.freshness.lifetime.min(age);
-    Meta { freshness: Freshness { lifetime, ..meta.freshness }, ..meta.clone() }
+    Meta { freshness: Freshness { lifetime, ..meta.freshness }, ..meta }
 }

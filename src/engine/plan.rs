@@ -6,7 +6,7 @@ use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::Forward;
 use crate::semantics::freshness::Freshness;
 use crate::semantics::reuse::{self, Failure, Use, Why};
-use crate::store::entry::Meta;
+use crate::store::entry::Described;
 use crate::time::Now;
 use http::Method;
 use std::time::Duration;
@@ -112,8 +112,8 @@ pub fn admit(facts: &Facts<'_>) -> Result<(), PassWhy> {
 
 /// What is stored for this request.
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
-    pub freshness: &'a Freshness,
+pub struct Found {
+    pub freshness: Freshness,
     pub age: Duration,
     pub verdict: Seen,
     /// This node may have missed a purge of it: the origin must be asked first (`when_unsynced: revalidate`). When it can't be,
@@ -141,10 +141,10 @@ impl Seen {
     }
 
     /// Seconds of freshness left, negative when it is stale: for a soft-purged entry counted from the purge.
-    pub fn ttl(self, meta: &Meta, now: Now) -> i64 {
+    pub fn ttl(self, meta: &impl Described, now: Now) -> i64 {
         let freshness = match self {
-            Self::SoftAtAge(age) => expired_at(&meta.freshness, age),
-            Self::Clean | Self::Hard | Self::MustValidate => meta.freshness,
+            Self::SoftAtAge(age) => expired_at(&meta.freshness(), age),
+            Self::Clean | Self::Hard | Self::MustValidate => meta.freshness(),
         };
         freshness.ttl(meta.age(now.mono))
     }
@@ -152,11 +152,11 @@ impl Seen {
 
 /// What the store returned.
 #[derive(Clone, Copy, Debug)]
-pub enum Lookup<'a> {
+pub enum Lookup {
     Nothing,
     /// The key is stored, but no variant of it fits.
     OtherVariants,
-    Found(Found<'a>),
+    Found(Found),
 }
 
 /// Why an answer from the store is not plainly fresh.
@@ -231,7 +231,7 @@ pub struct Wishes {
 
 /// `luck` is a uniform random number in (0, 1], for early refresh.
 pub fn decide(
-    lookup: Lookup<'_>,
+    lookup: Lookup,
     request: &RequestDirectives,
     wishes: Wishes,
     fetch_time: Duration,
@@ -245,8 +245,8 @@ pub fn decide(
     let freshness = match found.verdict {
         Seen::Hard => return forward(request, Plan::Fetch(Forward::Stale)),
         Seen::MustValidate => return forward(request, Plan::Validate(ValidateWhy::Invalidated)),
-        Seen::Clean => *found.freshness,
-        Seen::SoftAtAge(age) => expired_at(found.freshness, age),
+        Seen::Clean => found.freshness,
+        Seen::SoftAtAge(age) => expired_at(&found.freshness, age),
     };
     if found.unsynced {
         return forward(request, Plan::Validate(ValidateWhy::Unsynced));
@@ -282,12 +282,12 @@ fn early(lifetime: Duration, age: Duration, delta: Duration, beta: f64, luck: f6
 }
 
 /// After validation failed: may what is stored be used, and by which permission?
-pub fn on_failure(found: Found<'_>, request: &RequestDirectives, failure: Failure) -> Option<StaleWhy> {
+pub fn on_failure(found: Found, request: &RequestDirectives, failure: Failure) -> Option<StaleWhy> {
     let freshness = match found.verdict {
         // A hard purge or an invalidation never allows stale-if-error (interface.md §5).
         Seen::Hard | Seen::MustValidate => return None,
-        Seen::Clean => *found.freshness,
-        Seen::SoftAtAge(age) => expired_at(found.freshness, age),
+        Seen::Clean => found.freshness,
+        Seen::SoftAtAge(age) => expired_at(&found.freshness, age),
     };
     reuse::usable_on_failure(&freshness, found.age, request, failure).then_some(match failure {
         Failure::Disconnected => StaleWhy::Disconnected,
@@ -338,7 +338,7 @@ mod tests {
     fn plan(age: u64, verdict: Seen) -> Plan {
         let f = minute();
         let wishes = Wishes { honour_client: true, early_refresh: None };
-        let found = Lookup::Found(Found { freshness: &f, age: SECS(age), verdict, unsynced: false });
+        let found = Lookup::Found(Found { freshness: f, age: SECS(age), verdict, unsynced: false });
         decide(found, &RequestDirectives::default(), wishes, SECS(1), 0.5)
     }
 
@@ -381,7 +381,7 @@ mod tests {
         let f = minute();
         let wishes = Wishes { honour_client: true, early_refresh: None };
         let plan = |age, verdict| {
-            let found = Found { freshness: &f, age: SECS(age), verdict, unsynced: true };
+            let found = Found { freshness: f, age: SECS(age), verdict, unsynced: true };
             decide(Lookup::Found(found), &RequestDirectives::default(), wishes, SECS(1), 0.5)
         };
         let validate = Plan::Validate(ValidateWhy::Unsynced);
@@ -402,7 +402,7 @@ mod tests {
     fn after_a_failure_only_a_clean_or_soft_purged_entry_may_be_used() {
         let f = minute();
         let used = |age, verdict, failure| {
-            let found = Found { freshness: &f, age: SECS(age), verdict, unsynced: true };
+            let found = Found { freshness: f, age: SECS(age), verdict, unsynced: true };
             on_failure(found, &RequestDirectives::default(), failure)
         };
         assert_eq!(used(80, Seen::Clean, Failure::ErrorStatus), Some(StaleWhy::IfError));

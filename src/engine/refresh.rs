@@ -9,6 +9,7 @@ use crate::engine::key;
 use crate::interim::InterimSender;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::store::Entry;
+use crate::store::entry::Described;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ impl Ask {
             return;
         };
         let mut fetch = self.fetch(held, flight, Some(flight_key), None);
-        fetch.headers = Arc::new(self.selecting_fields(&entry.meta.nominated));
+        fetch.headers = Arc::new(self.selecting_fields(entry.nominated()));
         fetch.interim = InterimSender::none();
         fetch.wants_range = false;
         // The wishes of the client that happened to come by say nothing of what is good for all.

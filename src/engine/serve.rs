@@ -12,6 +12,7 @@ use crate::origin::OriginError;
 use crate::semantics::cache_status::Member;
 use crate::semantics::reuse::Failure as Reach;
 use crate::store::Entry;
+use crate::store::entry::{Carrier, Described};
 use crate::time::Now;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ impl Ask {
         let plain_read = self.body.is_none() && matches!(self.asked.method, Method::GET | Method::HEAD);
         if let (None, Some(raw), true) = (stale, &self.raw, plain_read) {
             let plain = Plain { tls: raw.tls, host: &raw.host, target: &raw.target };
-            self.engine.remember(&plain, &self.key, &self.resolved, self.site.generation);
+            self.engine.remember(&plain, &self.key, &self.resolved, &self.site);
             self.prepare_anew(entry);
         }
         self.served(entry, *seen, stale, now)
@@ -48,7 +49,7 @@ impl Ask {
         now: Now,
     ) -> Answered {
         let member = Member {
-            ttl: Some(seen.ttl(&entry.meta, now)),
+            ttl: Some(seen.ttl(&**entry, now)),
             detail: stale.map(StaleWhy::as_str),
             ..Member::default()
         };
@@ -64,20 +65,20 @@ impl Ask {
         member: &Member,
         now: Now,
     ) -> Answered {
-        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
+        let policy = self.policy_for(entry.status, entry.content_type());
         let edits = self.edits(&policy);
         let form = self.form(entry, &policy);
         let response = deliver::from_entry(&self.client(&policy, &edits), &form, member, now);
         let mut outcome = Outcome::new(kind, reason, &policy.rule).with_member(member);
         outcome.tier = Some("memory");
-        outcome.age = Some(entry.meta.age(now.mono));
-        outcome.selectors = Some(entry.meta.selectors.clone());
+        outcome.age = Some(entry.age(now.mono));
+        outcome.selectors = Some(Carrier::Stored(entry.clone()));
         (Ok(response), outcome)
     }
 
     /// From the shared tier, as a plain hit.
     pub(super) fn promoted_answer(&self, entry: &Arc<Entry>, now: Now) -> Answered {
-        let ttl = Some(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
+        let ttl = Some(entry.ttl(now.mono));
         let member = Member { ttl, detail: Some(SHARED), ..Member::default() };
         let (response, mut outcome) = self.stored_answer(entry, Kind::Hit, "", &member, now);
         outcome.tier = Some(SHARED);
@@ -96,7 +97,7 @@ impl Ask {
             return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
         };
         let member = Member {
-            ttl: Some(self.seen(entry, now).ttl(&entry.meta, now)),
+            ttl: Some(self.seen(entry, now).ttl(&**entry, now)),
             detail: Some(why.as_str()),
             ..member
         };

@@ -1,7 +1,7 @@
 //! What the engine works with: the parts that live as long as the process ([`Engine`]), and those that a
 //! reload replaces as a whole ([`Site`]).
 
-use crate::body::InBody;
+use crate::body::{InBody, Pieces};
 use crate::clock::Clock;
 use crate::engine::compress::Compressor;
 use crate::engine::draft::{Base, Refused};
@@ -20,17 +20,17 @@ use crate::observe::Metrics;
 use crate::origin::{Answer, Origin, OriginError, SendOptions};
 use crate::purge::{self, Born, PurgeLog, Selector, Subject, Verdict};
 use crate::semantics::cache_status::Member;
-use crate::store::entry::{Meta, PreparedHead, birth_order};
+use crate::store::entry::{Described, Meta, PreparedHead, birth_order};
 use crate::store::memory::Written;
 use crate::store::{Entry, Key, Memory, Near};
 use crate::time::Now;
 use crate::trace::{Kind, TRACEPARENT, Trace, Tracer};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What the configuration says, in the form that requests need.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub struct Site {
     pub generation: u64,
     /// Signs cookies by `server.secret`; `None` where it is not set.
     pub signer: Option<Signer>,
+    /// How prepared heads end; see [`fast::tail`], which fills it.
+    pub tails: OnceLock<[Arc<[u8]>; 2]>,
 }
 
 impl Site {
@@ -181,8 +183,7 @@ impl Engine {
 
     /// The purge log's word on an entry. Checked on every use, cheap when nothing happened since the last.
     pub fn verdict(&self, entry: &Entry) -> Verdict {
-        let meta = &entry.meta;
-        entry.check.verify(&self.purges, meta.born, &meta.selectors, || meta.subject())
+        entry.check.verify(&self.purges, entry.born, || Cow::Owned(entry.selectors()), || entry.subject())
     }
 
     /// Whether no purge since `born` selects what a request for this place could be answered with, as far as that
@@ -195,8 +196,8 @@ impl Engine {
     }
 
     /// The same once the head is known.
-    pub fn untouched_meta(&self, meta: &Meta) -> bool {
-        self.purges.check(meta.born, &meta.selectors, &meta.subject()) == Verdict::Clean
+    pub fn untouched_meta(&self, meta: &impl Described) -> bool {
+        self.purges.check(meta.born(), &meta.selectors(), &meta.subject()) == Verdict::Clean
     }
 
     /// What a successful unsafe request invalidates (RFC 9111 §4.4, RFC 9875 §3): applied here before its answer
@@ -270,7 +271,7 @@ impl Engine {
             Newest::Born(born) => Some(born),
         };
         let stored = self.memory.get(&key);
-        let stored = stored.iter().flat_map(|r| r.variants.iter().map(|e| e.meta.born));
+        let stored = stored.iter().flat_map(|r| r.variants.iter().map(|e| e.born));
         flying.into_iter().chain(stored).max_by_key(birth_order).map_or(Birth::Nothing, Birth::Known)
     }
 
@@ -280,7 +281,7 @@ impl Engine {
         site: &Site,
         policy: &Policy,
         meta: Meta,
-        body: Arc<[Bytes]>,
+        body: impl Into<Pieces>,
         length: u64,
         trailers: Option<HeaderMap>,
     ) -> Entry {
@@ -295,8 +296,8 @@ impl Engine {
 
     /// Stores an entry, and counts it.
     pub fn put(&self, key: &Key, entry: Arc<Entry>, policy: &Policy) {
-        let ttl = entry.meta.freshness.ttl(entry.meta.age(self.now().mono));
-        let status = entry.meta.status;
+        let ttl = entry.ttl(self.now().mono);
+        let status = entry.status;
         match self.memory.put(key, entry, policy.max_variants) {
             Written::Stored => self.metrics.stored(ttl),
             Written::Superseded => self.note_key_not_stored(key, Refused::Superseded, status),

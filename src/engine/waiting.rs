@@ -2,6 +2,7 @@
 //! requests; rulings 8 and 10), and what to do when it may not.
 
 use crate::engine::answer::{Answered, Ask};
+use crate::engine::fetch::content_type;
 use crate::engine::flight::{Flight, Stage};
 use crate::engine::held::{Going, Held};
 use crate::engine::outcome::{Kind, Outcome};
@@ -12,7 +13,7 @@ use crate::origin::OriginError;
 use crate::semantics::cache_status::{Collapsed, Member};
 use crate::semantics::reuse::Failure as Reach;
 use crate::semantics::vary;
-use crate::store::entry::Meta;
+use crate::store::entry::{Carrier, Described};
 use crate::time::Now;
 use std::time::Duration;
 
@@ -43,49 +44,49 @@ impl Ask {
         match stage {
             Stage::Pending | Stage::LeftToOthers => Waited::Again,
             Stage::Shared(shared) => {
-                if let Err(other) = self.fits(&shared.meta) {
+                if let Err(other) = self.fits(&*shared.meta) {
                     return Waited::OtherVariant(other);
                 }
-                if self.was_purged_before(flight, &shared.meta) {
+                if self.was_purged_before(flight, &*shared.meta) {
                     return Waited::Again;
                 }
-                if !self.usable(&shared.meta, now, false) {
+                if !self.usable(&*shared.meta, now, false) {
                     return Waited::Alone;
                 }
-                member.ttl = Some(shared.meta.freshness.ttl(shared.meta.age(now.mono)));
-                let policy = self.policy_for(shared.meta.status, &shared.meta.headers);
+                member.ttl = Some(shared.meta.ttl(now.mono));
+                let policy = self.policy_for(shared.meta.status, content_type(&shared.meta.headers));
                 let edits = self.edits(&policy);
                 let client = self.client(&policy, &edits);
                 let response = deliver::from_shared(&client, &shared, false, None, &member, now);
                 let Some(response) = response else { return Waited::Alone };
                 let mut outcome = Outcome::new(Kind::Collapsed, "", &policy.rule).with_member(&member);
                 outcome.origin_time = Some(shared.origin_time);
-                outcome.selectors = Some(shared.meta.selectors.clone());
+                outcome.selectors = Some(Carrier::Described(shared.meta.selectors.clone()));
                 outcome.age = Some(shared.meta.age(now.mono));
                 Waited::Done(Box::new((Ok(response), outcome)))
             }
             Stage::Confirmed(entry, origin_time) => {
-                if let Err(other) = self.fits(&entry.meta) {
+                if let Err(other) = self.fits(&*entry) {
                     return Waited::OtherVariant(other);
                 }
-                if self.was_purged_before(flight, &entry.meta) {
+                if self.was_purged_before(flight, &*entry) {
                     return Waited::Again;
                 }
-                member.ttl = Some(entry.meta.freshness.ttl(entry.meta.age(now.mono)));
+                member.ttl = Some(entry.ttl(now.mono));
                 member.forward_status = Some(304);
                 let (response, mut outcome) = self.stored_answer(&entry, Kind::Collapsed, "", &member, now);
                 outcome.origin_time = Some(origin_time);
                 Waited::Done(Box::new((response, outcome)))
             }
             Stage::Promoted(entry) => {
-                if let Err(other) = self.fits(&entry.meta) {
+                if let Err(other) = self.fits(&*entry) {
                     return Waited::OtherVariant(other);
                 }
-                if self.was_purged_before(flight, &entry.meta) {
+                if self.was_purged_before(flight, &*entry) {
                     return Waited::Again;
                 }
                 // It is not arriving from the origin, but as old as it says.
-                if !self.usable(&entry.meta, now, self.wishes().honour_client) {
+                if !self.usable(&*entry, now, self.wishes().honour_client) {
                     return Waited::Alone;
                 }
                 Waited::Done(Box::new(self.promoted_answer(&entry, now)))
@@ -111,24 +112,24 @@ impl Ask {
 
     /// Rulings 10: what a purge selects does not answer a request that came after the purge. That a purge of a tag
     /// selects it is known only now, when the head is there. Who came before the purge may have it.
-    fn was_purged_before(&self, flight: &Flight, meta: &Meta) -> bool {
+    fn was_purged_before(&self, flight: &Flight, meta: &impl Described) -> bool {
         self.arrived != flight.version && !self.engine.untouched_meta(meta)
     }
 
     /// `Err`: another variant; the bytes tell which flight to look for.
-    fn fits(&self, meta: &Meta) -> Result<(), Box<[u8]>> {
+    fn fits(&self, meta: &impl Described) -> Result<(), Box<[u8]>> {
         if draft::selects(meta, &self.headers) {
             Ok(())
         } else {
-            Err(vary::variant(&meta.nominated, &self.headers))
+            Err(vary::variant(meta.nominated(), &self.headers))
         }
     }
 
     /// Could what is arriving answer this request if it were stored already (rulings 8)? The client's wish for
     /// a fresh answer is met by one that is just arriving from the origin.
-    fn usable(&self, meta: &Meta, now: Now, honour_client: bool) -> bool {
+    fn usable(&self, meta: &impl Described, now: Now, honour_client: bool) -> bool {
         let lookup = Lookup::Found(Found {
-            freshness: &meta.freshness,
+            freshness: meta.freshness(),
             age: meta.age(now.mono),
             verdict: Seen::Clean,
             unsynced: false,

@@ -214,9 +214,9 @@ impl Drop for End {
         let took = self.service.clock.now().mono.since(self.line.started.mono);
         self.service.record(&self.outcome, took, self.bytes);
         if popular::is_due() && !self.line.host.is_empty() {
-            let carried = self.outcome.selectors.as_deref();
+            let carried = self.outcome.selectors.as_ref().map(|carrier| carrier.selectors());
             let popular = &self.service.engine.popular;
-            popular.note(&self.line.host, &self.line.path, carried, self.service.clock.now().mono);
+            popular.note(&self.line.host, &self.line.path, carried.as_deref(), self.service.clock.now().mono);
         }
         let reason = match self.broke {
             Some(reason) => reason,

@@ -349,14 +349,14 @@ impl Handler for Arc<Service> {
             Some(_) => self.record(&fast_outcome(&hit), took, bytes),
         }
         if popular::is_due() {
-            let meta = &hit.entry().meta;
-            let place = &meta.place;
-            self.engine.popular.note(&place.authority, &place.url, Some(&meta.selectors), self.clock.mono());
+            let entry = hit.entry();
+            let selectors = entry.selectors();
+            self.engine.popular.note(entry.authority(), entry.url(), Some(&selectors), self.clock.mono());
         }
         if let Some(line) = line {
             let outcome = fast_outcome(&hit);
             let status = match shape {
-                Shape::Whole => hit.entry().meta.status,
+                Shape::Whole => hit.entry().status,
                 Shape::NotModified => StatusCode::NOT_MODIFIED,
                 Shape::Part(_) => StatusCode::PARTIAL_CONTENT,
             };

@@ -6,6 +6,7 @@ use super::predicate::Subject;
 use super::selectors::Selectors;
 use super::{Born, Mode};
 use crate::time::Mono;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the log says about an entry, from the mildest to the strictest; of several purges the strictest counts.
@@ -72,7 +73,7 @@ impl Check {
         &self,
         log: &PurgeLog,
         born: Born,
-        selectors: &Selectors,
+        selectors: impl FnOnce() -> Cow<'s, Selectors>,
         subject: impl FnOnce() -> Subject<'s>,
     ) -> Verdict {
         let version = log.version();
@@ -80,7 +81,7 @@ impl Check {
         if checked == version {
             return Verdict::Clean;
         }
-        let verdict = log.check_since(checked, born, selectors, &subject());
+        let verdict = log.check_since(checked, born, &selectors(), &subject());
         if verdict == Verdict::Clean {
             self.checked.store(version, Ordering::Relaxed);
         }
@@ -112,7 +113,7 @@ mod tests {
     fn only_a_clean_verdict_is_remembered() {
         let log = log();
         let (born, selectors, check) = (log.cursor(), page(&["a"]), Check::new());
-        let verify = || check.verify(&log, born, &selectors, Subject::default);
+        let verify = || check.verify(&log, born, || Cow::Borrowed(&selectors), Subject::default);
         assert_eq!(verify(), Verdict::Clean);
         assert_eq!(verify(), Verdict::Clean);
         purge(&log, Mode::Soft, Selector::tag("a"));
@@ -126,7 +127,9 @@ mod tests {
         purge(&log, Mode::Hard, Selector::tag("a"));
         assert_eq!(verify(), Verdict::Hard);
         assert_eq!(verify(), Verdict::Hard);
-        assert_eq!(Check::new().verify(&log, log.cursor(), &selectors, Subject::default), Verdict::Clean);
+        let born = log.cursor();
+        let anew = Check::new().verify(&log, born, || Cow::Borrowed(&selectors), Subject::default);
+        assert_eq!(anew, Verdict::Clean);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::purge::predicate::Pattern;
 use crate::purge::{Check, PredicateSpec, Tags};
 use proptest::prelude::*;
+use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 
 const NOW: Wall = Wall(1_767_225_600_000);
@@ -129,12 +130,12 @@ fn a_checked_entry_is_matched_against_newer_predicates_only_and_against_all_of_t
     let (before, entry, check) = (log.cursor(), page(&[]), Check::new());
     let subject = Subject { authority: "e.example", url: "/a/b", ..Subject::default() };
     log.apply_local(&ban(Mode::Hard, "^/other"), NOW);
-    assert_eq!(check.verify(&log, before, &entry, || subject), Verdict::Clean);
+    assert_eq!(check.verify(&log, before, || Cow::Borrowed(&entry), || subject), Verdict::Clean);
     log.apply_local(&ban(Mode::Hard, "^/other/2"), NOW);
-    assert_eq!(check.verify(&log, before, &entry, || subject), Verdict::Clean);
+    assert_eq!(check.verify(&log, before, || Cow::Borrowed(&entry), || subject), Verdict::Clean);
     // The same predicate again is newer now, and must be matched again by whoever was clean before.
     log.apply_local(&ban(Mode::Hard, "^/a"), NOW);
-    assert_eq!(check.verify(&log, before, &entry, || subject), Verdict::Hard);
+    assert_eq!(check.verify(&log, before, || Cow::Borrowed(&entry), || subject), Verdict::Hard);
 }
 
 #[test]
@@ -425,7 +426,7 @@ proptest! {
                         .unwrap_or(Verdict::Clean);
                     for said in [
                         log.check(*born, selectors, &subject),
-                        check.verify(&log, *born, selectors, || subject),
+                        check.verify(&log, *born, || Cow::Borrowed(selectors), || subject),
                     ] {
                         if tiny {
                             prop_assert!(said >= naive, "{said:?} for {naive:?}");
@@ -475,7 +476,7 @@ fn a_check_that_begins_after_a_purge_was_applied_sees_it() {
                     for _ in 0..50 {
                         // More purges have been applied than had begun when the entry was born: one came after.
                         let purged = applied.load(Ordering::SeqCst) > begun;
-                        let verdict = check.verify(log, born, &selectors, || subject);
+                        let verdict = check.verify(log, born, || Cow::Borrowed(&selectors), || subject);
                         checks.fetch_add(1, Ordering::Relaxed);
                         if purged && verdict != Verdict::Hard {
                             missed.fetch_add(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 use super::normal::{BadUrl, Target};
 use super::selector::SelectorHash;
 use super::tags::{MAX_TAGS, Tags};
+use smallvec::SmallVec;
 
 /// The deepest path that is stored: every `/`-boundary above it is one prefix selector.
 pub const MAX_PREFIXES: usize = 32;
@@ -41,7 +42,9 @@ impl From<BadUrl> for Unselectable {
 /// The selectors of one entry. The implicit ones (of its URL) come first, then those of its tags and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selectors {
-    hashes: Box<[SelectorHash]>,
+    /// On the stack for as many as most entries have: stored entries keep theirs as bytes ([`Selectors::to_bytes`]), and
+    /// every check after a purge reads them.
+    hashes: SmallVec<[SelectorHash; 12]>,
     implicit: usize,
 }
 
@@ -66,7 +69,9 @@ impl Selectors {
         tags: &Tags,
     ) -> Result<Self, Unselectable> {
         let target = Target::new(scheme, authority, path, query)?;
-        let mut hashes = vec![SelectorHash::url(&target.url()), SelectorHash::host(target.host())];
+        let mut hashes = SmallVec::new();
+        hashes.push(SelectorHash::url(&target.url()));
+        hashes.push(SelectorHash::host(target.host()));
         push_prefixes(target.host(), target.path(), &mut hashes)?;
         let origin = target.origin();
         hashes.push(SelectorHash::site(&origin));
@@ -83,14 +88,26 @@ impl Selectors {
             }
         }
         hashes.extend(tags.groups().map(|name| SelectorHash::group(&origin, name)));
-        Ok(Self { hashes: hashes.into_boxed_slice(), implicit })
+        Ok(Self { hashes, implicit })
     }
 
     /// As read from a shared value; `None` for counts that no entry can have.
     pub fn from_stored(hashes: Vec<SelectorHash>, implicit: usize) -> Option<Self> {
         let possible =
             (2..=MAX_IMPLICIT).contains(&implicit) && (implicit..=MAX_HASHES).contains(&hashes.len());
-        possible.then(|| Self { hashes: hashes.into_boxed_slice(), implicit })
+        possible.then(|| Self { hashes: hashes.into(), implicit })
+    }
+
+    /// What [`Selectors::from_bytes`] reads: the hashes, and how many of them are implicit.
+    pub fn to_bytes(&self, out: &mut Vec<u8>) -> usize {
+        self.hashes.iter().for_each(|hash| out.extend_from_slice(&hash.0.to_le_bytes()));
+        self.implicit
+    }
+
+    /// Of what [`Selectors::to_bytes`] wrote in this process.
+    pub fn from_bytes(bytes: &[u8], implicit: usize) -> Self {
+        let (hashes, _) = bytes.as_chunks::<8>();
+        Self { hashes: hashes.iter().map(|hash| SelectorHash(u64::from_le_bytes(*hash))).collect(), implicit }
     }
 
     pub fn all(&self) -> &[SelectorHash] {
@@ -115,7 +132,11 @@ impl Selectors {
 
 /// `host/a`, `host/a/b`, … for `/a/b/…`. Slashes in a row are one boundary, because a purge of `host/a/` is that of
 /// `host/a`.
-fn push_prefixes(authority: &str, path: &str, hashes: &mut Vec<SelectorHash>) -> Result<(), Unselectable> {
+fn push_prefixes(
+    authority: &str,
+    path: &str,
+    hashes: &mut SmallVec<[SelectorHash; 12]>,
+) -> Result<(), Unselectable> {
     let text = format!("{authority}{path}");
     let boundaries = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
     let mut last = authority;

@@ -25,6 +25,7 @@
 
 use super::date;
 use super::etag::{EntityTag, Tag, members};
+use super::fields::Lookup;
 use super::vary::weighted_member;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
@@ -212,7 +213,7 @@ pub fn vary(headers: &mut HeaderMap) {
     }
 }
 
-fn strong(headers: &HeaderMap) -> Option<EntityTag<'_>> {
+fn strong(headers: &impl Lookup) -> Option<EntityTag<'_>> {
     match Tag::of(headers) {
         Some(Tag::Entity(tag)) if !tag.weak => Some(tag),
         _ => None,
@@ -243,7 +244,7 @@ pub enum Pick {
 }
 
 /// Which form of a response with the fields `plain` answers this request, of those `offered`.
-pub fn pick(method: &Method, request: &HeaderMap, plain: &HeaderMap, offered: &[Coding]) -> Pick {
+pub fn pick(method: &Method, request: &HeaderMap, plain: &impl Lookup, offered: &[Coding]) -> Pick {
     if *method == Method::GET && request.contains_key(RANGE) {
         match request.get(IF_RANGE).map(|value| value.as_bytes().trim_ascii()) {
             None => return Pick::Plain,
@@ -264,7 +265,7 @@ pub fn pick(method: &Method, request: &HeaderMap, plain: &HeaderMap, offered: &[
 }
 
 /// Of which form this is the strong tag: `Some(None)` of the plain one.
-fn form_of(tag: &[u8], plain: &HeaderMap, offered: &[Coding]) -> Option<Option<Coding>> {
+fn form_of(tag: &[u8], plain: &impl Lookup, offered: &[Coding]) -> Option<Option<Coding>> {
     let (tag, current) = (EntityTag::parse(tag)?, strong(plain)?);
     if tag.strong_eq(&current) {
         return Some(None);
@@ -274,13 +275,13 @@ fn form_of(tag: &[u8], plain: &HeaderMap, offered: &[Coding]) -> Option<Option<C
 }
 
 /// `If-None-Match` names the plain form.
-fn names_plain(request: &HeaderMap, plain: &HeaderMap) -> bool {
+fn names_plain(request: &HeaderMap, plain: &impl Lookup) -> bool {
     let Some(current) = Tag::of(plain) else { return false };
     tags(request).any(|tag| tag.weak_eq(&current))
 }
 
 /// The form that `If-None-Match` names, the first of `codings` if it names several.
-fn named(request: &HeaderMap, plain: &HeaderMap, codings: &[Coding]) -> Option<Coding> {
+fn named(request: &HeaderMap, plain: &impl Lookup, codings: &[Coding]) -> Option<Coding> {
     if !request.contains_key(IF_NONE_MATCH) {
         return None;
     }
@@ -298,7 +299,7 @@ fn tags(request: &HeaderMap) -> impl Iterator<Item = Tag<'_>> {
 
 /// The coded form that the client holds, and may go on using: `If-None-Match` names it, and it could be the answer to this very
 /// request (a cache between us and several clients names all that it holds, RFC 9111 §4.3.1).
-pub fn held(method: &Method, request: &HeaderMap, plain: &HeaderMap, offered: &[Coding]) -> Option<Coding> {
+pub fn held(method: &Method, request: &HeaderMap, plain: &impl Lookup, offered: &[Coding]) -> Option<Coding> {
     let read = matches!(*method, Method::GET | Method::HEAD) && request.contains_key(IF_NONE_MATCH);
     if read { named(request, plain, &accepted(request, offered)) } else { None }
 }

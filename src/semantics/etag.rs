@@ -6,7 +6,7 @@
 //! itself, never counts as strong, and is sent as it came. What can't travel in a list without being taken for
 //! something else (`*`, a comma outside quotes, a single quote mark) is no validator at all.
 
-use http::HeaderMap;
+use super::fields::Lookup;
 use http::header::ETAG;
 
 /// A parsed entity tag; `opaque` keeps the quotes.
@@ -58,10 +58,10 @@ impl<'a> Tag<'a> {
     }
 
     /// The `ETag` of a message. `None` also when there are several that differ: nobody can say which is meant.
-    pub fn of(headers: &'a HeaderMap) -> Option<Self> {
-        let mut lines = headers.get_all(ETAG).iter();
-        let first = lines.next()?.as_bytes();
-        if lines.any(|other| other.as_bytes() != first) {
+    pub fn of(headers: &'a impl Lookup) -> Option<Self> {
+        let mut lines = headers.values(&ETAG);
+        let first = lines.next()?;
+        if lines.any(|other| other != first) {
             return None;
         }
         Self::parse(first)
@@ -101,7 +101,7 @@ pub fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
 
     #[test]

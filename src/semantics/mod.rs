@@ -7,6 +7,7 @@ pub mod cache_status;
 pub mod coding;
 pub mod date;
 pub mod etag;
+pub mod fields;
 pub mod freshness;
 pub mod hop;
 pub mod invalidate;

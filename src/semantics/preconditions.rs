@@ -6,6 +6,7 @@
 
 use super::date;
 use super::etag::{Tag, members};
+use super::fields::Lookup;
 use super::validate;
 use crate::time::Wall;
 use http::header::{
@@ -29,7 +30,7 @@ pub fn evaluate(
     method: &Method,
     request: &HeaderMap,
     status: StatusCode,
-    stored: &HeaderMap,
+    stored: &impl Lookup,
     received: Wall,
 ) -> Verdict {
     if !status.is_success() || !matches!(*method, Method::GET | Method::HEAD) {
@@ -46,7 +47,7 @@ pub fn evaluate(
 
 /// §13.1.2: weak comparison; `*` alone matches whatever is there. A member that is no entity tag matches only a
 /// stored `ETag` of the same bytes (see [`Tag::Odd`]).
-fn some_tag_matches(request: &HeaderMap, stored: &HeaderMap) -> bool {
+fn some_tag_matches(request: &HeaderMap, stored: &impl Lookup) -> bool {
     let mut lines = request.get_all(IF_NONE_MATCH).iter();
     if let (Some(only), None) = (lines.next(), lines.next())
         && only.as_bytes().trim_ascii() == b"*"
@@ -63,10 +64,10 @@ fn some_tag_matches(request: &HeaderMap, stored: &HeaderMap) -> bool {
 
 /// §13.1.3: a date, one, valid; else it is ignored. RFC 9111 §4.3.2: what the stored response lacks of
 /// `Last-Modified` its `Date` stands in for, then the time it was received.
-fn not_modified_since(request: &HeaderMap, stored: &HeaderMap, received: Wall) -> bool {
+fn not_modified_since(request: &HeaderMap, stored: &impl Lookup, received: Wall) -> bool {
     let Some(since) = validate::only_date(request, &IF_MODIFIED_SINCE) else { return false };
     let modified = validate::only_date(stored, &LAST_MODIFIED)
-        .or_else(|| stored.get(DATE).and_then(|value| date::parse(value.as_bytes())))
+        .or_else(|| stored.first(&DATE).and_then(date::parse))
         .unwrap_or(received);
     modified.secs() <= since.secs()
 }

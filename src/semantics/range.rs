@@ -9,6 +9,7 @@
 //! full answer costs (§17.15, and the attack known as RangeAmp).
 
 use super::etag::{EntityTag, Tag};
+use super::fields::Lookup;
 use super::{date, validate};
 use http::header::{IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -37,7 +38,7 @@ pub fn select(
     method: &Method,
     request: &HeaderMap,
     status: StatusCode,
-    stored: &HeaderMap,
+    stored: &impl Lookup,
     length: u64,
 ) -> Selected {
     // §14.2: MUST be ignored for other methods. Redirects and errors have no ranges worth sending.
@@ -57,7 +58,7 @@ pub fn select(
 
 /// §13.1.5: absent, or one strong entity tag that is the stored one's by strong comparison, or one date that is
 /// exactly the stored `Last-Modified`, where that is a strong validator. MUST ignore `Range` otherwise.
-fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
+fn if_range_holds(request: &HeaderMap, stored: &impl Lookup) -> bool {
     let mut lines = request.get_all(IF_RANGE).iter();
     let value = match (lines.next(), lines.next()) {
         (None, _) => return true,

@@ -21,6 +21,7 @@
 
 use super::date;
 use super::etag::Tag;
+use super::fields::Lookup;
 use super::hop;
 use crate::time::Wall;
 use http::header::{
@@ -50,23 +51,23 @@ pub struct Stored<'a> {
 }
 
 /// Has something to validate with: `ETag` or a valid `Last-Modified`.
-pub fn has_validator(headers: &HeaderMap) -> bool {
+pub fn has_validator(headers: &impl Lookup) -> bool {
     Tag::of(headers).is_some() || only_date(headers, &LAST_MODIFIED).is_some()
 }
 
 /// The date in a field that may occur once, if it is valid.
-pub(super) fn only_date(headers: &HeaderMap, name: &HeaderName) -> Option<Wall> {
-    let mut lines = headers.get_all(name).iter();
+pub(super) fn only_date(headers: &impl Lookup, name: &HeaderName) -> Option<Wall> {
+    let mut lines = headers.values(name);
     match (lines.next(), lines.next()) {
-        (Some(only), None) => date::parse(only.as_bytes()),
+        (Some(only), None) => date::parse(only),
         _ => None,
     }
 }
 
 /// `Last-Modified`, where the response's own `Date` makes it a strong validator (RFC 9110 §8.8.2.2).
-pub(super) fn strong_last_modified(headers: &HeaderMap) -> Option<Wall> {
+pub(super) fn strong_last_modified(headers: &impl Lookup) -> Option<Wall> {
     let modified = only_date(headers, &LAST_MODIFIED)?;
-    let date = headers.get(DATE).and_then(|value| date::parse(value.as_bytes()))?;
+    let date = headers.first(&DATE).and_then(date::parse)?;
     (date.since(modified) >= STRONG_AFTER).then_some(modified)
 }
 

@@ -1,134 +1,99 @@
 //! One stored response: immutable data, except for three small atomics that remember what later uses found.
+//!
+//! A store is full of these, so they are small: texts are one run of bytes ([`super::text`]), of which the prepared head of the
+//! fast lane is the beginning and the fields are lines, and spans of time are half as wide as elsewhere. Whoever needs a header map, or a
+//! [`Meta`], gets one made.
 
 use super::forms::Forms;
 use super::index::{Seat, TAG_OVERHEAD};
-use crate::purge::{Born, Check, PurgeId, Selectors, Subject};
+pub use super::meta::{Carrier, Described, Meta, Place, birth_order};
+use super::text::{self, Lines, Part};
+use crate::body::Pieces;
+use crate::purge::{Born, Check, SelectorHash, Selectors, Subject};
 use crate::semantics::coding::Coding;
-use crate::semantics::freshness::Freshness;
+use crate::semantics::fields::Lookup;
+use crate::semantics::freshness::{Freshness, Source, StaleUse};
 use crate::time::{Mono, Wall};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Fixed cost of an entry in the memory budget, bytes: the struct and the dozen allocations it points to, rounded up to
-/// the allocator's sizes, and its share of the map (node, timers, frequencies) and of the index. Measured as resident
-/// memory per object by `bench/purge.rs`, whose entries have no fields.
-pub const ENTRY_OVERHEAD: usize = 1440;
-
-/// What a header map takes for each field there is room for, beside the field's text: its bucket and index.
-const FIELD_OVERHEAD: usize = 112;
-
-/// Where a response belongs: `http` or `https`, `host[:port]`, and `path?query` as keyed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    pub scheme: &'static str,
-    pub authority: Box<str>,
-    pub url: Box<str>,
-}
-
-/// All of a response but its body: known when its head has arrived, and what a 304 renews.
-#[derive(Clone, Debug)]
-pub struct Meta {
-    pub status: StatusCode,
-    /// The fields a client gets, in stored form: without hop-by-hop fields, `Age`, tags and this cache's own
-    /// control fields, with `Date`.
-    pub headers: HeaderMap,
-    pub freshness: Freshness,
-    /// Fields that steer this cache and that no client sees (`Surrogate-Control` and the like, tags): a 304
-    /// that omits them leaves them in force (RFC 9111 §3.2).
-    pub control: HeaderMap,
-    /// When the response (or the 304 that last confirmed it) arrived.
-    pub arrived: Mono,
-    /// When the request left that brought or last confirmed it, if this node sent it, else [`crate::purge::sync::NEVER`]. While a node is not known to have heard of every purge, it is what the age of an entry is counted from.
-    pub began: Mono,
-    pub received: Wall,
-    /// Its `Date`, or when it was received: the most recent of several matching entries is used (RFC 9111 §4).
-    pub date: Wall,
-    /// How long it stays after expiry, for validation and stale-if-error.
-    pub keep: Duration,
-    /// The request fields that select it (`Vary`), and their normal form in the request that fetched it.
-    pub nominated: Arc<[HeaderName]>,
-    pub variant: Box<[u8]>,
-    /// The purge log's position when its fill began.
-    pub born: Born,
-    pub selectors: Arc<Selectors>,
-    /// What predicates (regex purges) are matched against besides the selectors.
-    pub place: Arc<Place>,
-    pub raw_tags: Box<str>,
-    /// How long the origin took, for early refresh (XFetch).
-    pub fetch_time: Duration,
-    /// The rule that governed it, for logs and metrics.
-    pub rule: Arc<str>,
-    /// The origin it came from.
-    pub origin: Arc<str>,
-}
-
-impl Meta {
-    /// The stored fields with the control fields that clients don't see.
-    pub fn full_headers(&self) -> HeaderMap {
-        let mut headers = self.headers.clone();
-        headers.extend(self.control.clone());
-        headers
-    }
-
-    /// What predicates (regex purges) see.
-    pub fn subject(&self) -> Subject<'_> {
-        let content_type = self.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-        Subject {
-            authority: &self.place.authority,
-            url: &self.place.url,
-            tags: Some(&self.raw_tags),
-            content_type: Some(content_type.unwrap_or("")),
-        }
-    }
-
-    /// `current_age` now (RFC 9111 §4.2.3).
-    pub fn age(&self, now: Mono) -> Duration {
-        self.freshness.age(now.since(self.arrived))
-    }
-
-    /// From when on, on the monotonic clock, nobody may have any use for it: expiry plus the longest of the
-    /// stale windows and `keep`.
-    pub fn useless_after(&self) -> Mono {
-        let windows = self.freshness.stale.while_revalidate.max(self.freshness.stale.if_error).max(self.keep);
-        let left = self.freshness.lifetime.saturating_sub(self.freshness.initial_age);
-        self.arrived.after(left.saturating_add(windows))
-    }
-}
+/// What a stored resource costs beside its entries, bytes: itself, its key's place in the map with timers and
+/// frequencies, and its entries' places in the index. Measured; a test holds the sum of it all to what the allocator gives
+/// (`bench/memory.rs`).
+pub const RESOURCE_OVERHEAD: usize = 240;
 
 /// A stored response, ready to be used for requests it matches.
 #[derive(Debug)]
 pub struct Entry {
-    pub meta: Meta,
-    pub body: Arc<[Bytes]>,
+    text: Box<[u8]>,
+    pub body: Pieces,
     /// Length of the body in bytes.
     pub length: u64,
-    pub trailers: Option<HeaderMap>,
-    /// HTTP/1.1 status line and fields, ready to send but for the seconds that it stays fresh, with which it ends, `Age` and
-    /// the last empty line; and the configuration it was made under.
-    pub head: PreparedHead,
+    nominated: Arc<[HeaderName]>,
+    lifetime: Span,
+    initial_age: Span,
+    while_revalidate: Span,
+    if_error: Span,
+    keep: Span,
+    fetch_time: Span,
+    /// See [`Meta`].
+    pub arrived: Mono,
+    pub began: Mono,
+    pub received: Wall,
+    pub date: Wall,
+    pub born: Born,
     pub check: Check,
     /// Its coded forms.
     pub forms: Forms,
-    /// A background refresh is under way.
-    refreshing: AtomicBool,
     /// Its place in the index of the memory tier.
     pub(super) seat: Seat,
+    /// Where the prepared head ends in `text`, and where it can be cut.
+    head: u32,
+    parts: [u32; 2],
+    /// Where the fields stand in `text`.
+    fields: [u32; 2],
+    /// Configuration that the head was made under.
+    generation: u32,
+    pub status: StatusCode,
+    source: Source,
+    /// Bits of [`says`].
+    says: u8,
+    /// A background refresh is under way.
+    refreshing: AtomicBool,
 }
 
-/// See [`Entry::head`]. Empty when this response can't take the fast lane.
+mod says {
+    pub const MUST_VALIDATE: u8 = 1;
+    pub const IMMUTABLE: u8 = 2;
+    pub const NO_TRANSFORM: u8 = 4;
+    pub const WHEN_DISCONNECTED: u8 = 8;
+    pub const MAX_STALE: u8 = 16;
+    pub const CODABLE: u8 = 32;
+    pub const TRAILERS: u8 = 64;
+    /// The head can be cut.
+    pub const PARTS: u8 = 128;
+}
+
+/// HTTP/1.1 status line and fields as the rules have them, without what depends on the time or is the same in all answers:
+/// see `engine::fast::head`.
 #[derive(Clone, Debug, Default)]
 pub struct PreparedHead {
-    pub bytes: Bytes,
+    /// Empty when this response can't take the fast lane.
+    pub bytes: Vec<u8>,
     /// Where it can be cut for a 206 or a 304; `None` where it can't.
     pub parts: Option<HeadParts>,
+    /// Where exactly the stored fields stand in it, if they do.
+    pub fields: Option<Range<usize>>,
     /// Configuration generation; any other makes the head unusable.
     pub generation: u64,
 }
 
-/// Places in [`PreparedHead::bytes`].
+/// Places in a prepared head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadParts {
     /// After the status line and `Content-Length`.
@@ -139,45 +104,199 @@ pub struct HeadParts {
 
 impl Entry {
     pub fn new(
-        mut meta: Meta,
-        body: Arc<[Bytes]>,
+        meta: Meta,
+        body: impl Into<Pieces>,
         length: u64,
         trailers: Option<HeaderMap>,
         head: PreparedHead,
     ) -> Self {
-        for fields in [&mut meta.headers, &mut meta.control] {
-            *fields = compact(fields);
-        }
-        let trailers = trailers.as_ref().map(compact);
+        let PreparedHead { bytes: mut out, parts, fields, generation } = head;
+        let head = out.len();
+        let fields = fields.unwrap_or_else(|| {
+            text::push_lines(&mut out, &meta.headers);
+            head..out.len()
+        });
+        let trailers = trailers.filter(|trailers| !trailers.is_empty());
+        text::push_places(&mut out, fields.clone());
+        push_parts(&mut out, &meta, trailers.as_ref());
+        let freshness = meta.freshness;
+        let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
+        // A header section of more than 4 GiB is refused long before.
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let cuts = parts.unwrap_or_default();
         Self {
-            meta,
-            body,
+            says: bit(freshness.must_validate, says::MUST_VALIDATE)
+                | bit(freshness.immutable, says::IMMUTABLE)
+                | bit(freshness.no_transform, says::NO_TRANSFORM)
+                | bit(freshness.stale.when_disconnected, says::WHEN_DISCONNECTED)
+                | bit(freshness.stale.max_stale, says::MAX_STALE)
+                | bit(meta.is_codable(), says::CODABLE)
+                | bit(trailers.is_some(), says::TRAILERS)
+                | bit(parts.is_some(), says::PARTS),
+            // A copy: shrinking would leave it in the larger block.
+            text: out.as_slice().into(),
+            body: body.into(),
             length,
-            trailers,
-            head,
+            nominated: shared(meta.nominated),
+            lifetime: freshness.lifetime.into(),
+            initial_age: freshness.initial_age.into(),
+            while_revalidate: freshness.stale.while_revalidate.into(),
+            if_error: freshness.stale.if_error.into(),
+            keep: meta.keep.into(),
+            fetch_time: meta.fetch_time.into(),
+            arrived: meta.arrived,
+            began: meta.began,
+            received: meta.received,
+            date: meta.date,
+            born: meta.born,
             check: Check::new(),
             forms: Forms::default(),
-            refreshing: AtomicBool::new(false),
             seat: Seat::default(),
+            head: narrow(head),
+            parts: [cuts.after_length, cuts.after_content],
+            fields: [narrow(fields.start), narrow(fields.end)],
+            generation: u32::try_from(generation).unwrap_or(u32::MAX),
+            status: meta.status,
+            source: freshness.source,
+            refreshing: AtomicBool::new(false),
         }
     }
 
-    /// Bytes this entry is charged with: body, fields, selectors, coded forms and [`ENTRY_OVERHEAD`].
+    /// HTTP/1.1 status line and fields, ready to send but for what `engine::fast::head` appends. Empty when this response can't take
+    /// the fast lane.
+    pub fn head(&self) -> &[u8] {
+        self.cut(0, self.head)
+    }
+
+    /// Where the head can be cut for a 206 or a 304; `None` where it can't.
+    pub fn head_parts(&self) -> Option<HeadParts> {
+        let [after_length, after_content] = self.parts;
+        (self.says & says::PARTS != 0).then_some(HeadParts { after_length, after_content })
+    }
+
+    /// The configuration that the head was made under.
+    pub fn generation(&self) -> u64 {
+        self.generation.into()
+    }
+
+    pub fn fetch_time(&self) -> Duration {
+        self.fetch_time.into()
+    }
+
+    pub fn scheme(&self) -> &'static str {
+        match self.part(Part::Scheme) {
+            b"http" => "http",
+            b"https" => "https",
+            _ => "",
+        }
+    }
+
+    /// `host[:port]`.
+    pub fn authority(&self) -> &str {
+        self.words(Part::Authority)
+    }
+
+    /// `path?query` as keyed.
+    pub fn url(&self) -> &str {
+        self.words(Part::Url)
+    }
+
+    pub fn raw_tags(&self) -> &str {
+        self.words(Part::RawTags)
+    }
+
+    /// The rule that governed it.
+    pub fn rule(&self) -> &str {
+        self.words(Part::Rule)
+    }
+
+    /// The origin it came from.
+    pub fn origin(&self) -> &str {
+        self.words(Part::Origin)
+    }
+
+    /// `Content-Type`, if it is text at all.
+    pub fn content_type(&self) -> Option<&str> {
+        let value = self.first(&http::header::CONTENT_TYPE)?;
+        std::str::from_utf8(value)
+            .ok()
+            .filter(|text| text.bytes().all(|b| (b' '..0x7f).contains(&b) || b == b'\t'))
+    }
+
+    /// The stored fields with the control fields that clients don't see.
+    pub fn full_headers(&self) -> HeaderMap {
+        let mut headers = self.headers();
+        let control = self.part(Part::Control);
+        text::read_into(&mut headers, control, self.lines().count(), self.part(Part::Sensitive));
+        headers
+    }
+
+    pub fn trailers(&self) -> Option<HeaderMap> {
+        if self.says & says::TRAILERS == 0 {
+            return None;
+        }
+        let before = self.lines().count() + Lines(self.part(Part::Control)).count();
+        let mut trailers = HeaderMap::new();
+        text::read_into(&mut trailers, self.part(Part::Trailers), before, self.part(Part::Sensitive));
+        Some(trailers)
+    }
+
+    /// All that it says, to be changed or sent to another tier.
+    pub fn describe(&self) -> Meta {
+        let mut control = HeaderMap::new();
+        let before = self.lines().count();
+        text::read_into(&mut control, self.part(Part::Control), before, self.part(Part::Sensitive));
+        Meta {
+            status: self.status,
+            headers: self.headers(),
+            freshness: self.freshness(),
+            control,
+            arrived: self.arrived,
+            began: self.began,
+            received: self.received,
+            date: self.date,
+            keep: self.keep(),
+            nominated: self.nominated.clone(),
+            variant: self.variant().into(),
+            born: self.born,
+            selectors: Arc::new(self.selectors()),
+            place: Arc::new(Place {
+                scheme: self.scheme(),
+                authority: self.authority().into(),
+                url: self.url().into(),
+            }),
+            raw_tags: self.raw_tags().into(),
+            fetch_time: self.fetch_time(),
+            rule: self.rule().into(),
+            origin: self.origin().into(),
+        }
+    }
+
+    pub fn selectors(&self) -> Selectors {
+        let (implicit, hashes) = self.part(Part::Selectors).split_first().unwrap_or((&0, &[]));
+        Selectors::from_bytes(hashes, usize::from(*implicit))
+    }
+
+    /// The one of its URL.
+    pub(super) fn url_selector(&self) -> Option<SelectorHash> {
+        let (_, hashes) = self.part(Part::Selectors).split_first()?;
+        hashes.first_chunk::<8>().map(|hash| SelectorHash(u64::from_le_bytes(*hash)))
+    }
+
+    /// How many of its selectors are of tags and groups.
+    fn explicit(&self) -> usize {
+        let (implicit, hashes) = self.part(Part::Selectors).split_first().unwrap_or((&0, &[]));
+        (hashes.len() / 8).saturating_sub(usize::from(*implicit))
+    }
+
+    /// Bytes of memory this entry is charged with: all that it holds, as an allocator rounds it, its places in map and index, and
+    /// its coded forms.
     pub fn weight(&self) -> u64 {
-        let fields = map_bytes(&self.meta.headers)
-            + map_bytes(&self.meta.control)
-            + self.trailers.as_ref().map_or(0, map_bytes);
-        let meta = fields
-            + self.head.bytes.len()
-            + self.meta.variant.len()
-            + self.meta.place.authority.len()
-            + self.meta.place.url.len()
-            + self.meta.raw_tags.len()
-            + size_of_val(self.meta.selectors.all())
-            + self.meta.selectors.explicit().len() * TAG_OVERHEAD
-            + self.body.len() * size_of::<Bytes>()
-            + ENTRY_OVERHEAD;
-        self.length.saturating_add(meta as u64).saturating_add(self.forms.weight())
+        let body: usize = self.body.iter().map(|piece| rounded(piece.len())).sum();
+        let list = if self.body.len() > 1 { rounded(16 + self.body.len() * size_of::<Bytes>()) } else { 0 };
+        let own = rounded(16 + size_of::<Self>()) + rounded(self.text.len());
+        let all = own + body + list + self.explicit() * TAG_OVERHEAD + RESOURCE_OVERHEAD;
+        (all as u64).saturating_add(self.forms.weight())
     }
 
     /// Makes it a coded form, to be kept beside the entry that it was made of.
@@ -198,57 +317,188 @@ impl Entry {
     pub fn refresh_done(&self) {
         self.refreshing.store(false, Ordering::Release);
     }
-}
 
-/// Orders births: a greater one is later.
-pub fn birth_order(born: &Born) -> (PurgeId, u64) {
-    (born.id, born.local)
-}
-
-/// Bytes that a header map holds, all in all.
-fn map_bytes(headers: &HeaderMap) -> usize {
-    field_bytes(headers) + headers.capacity() * FIELD_OVERHEAD
-}
-
-/// The same fields, their values in one allocation of their own. As they come from a connection they are pieces of its read
-/// buffer, and would keep the whole of it in memory for as long as the entry is stored.
-fn compact(fields: &HeaderMap) -> HeaderMap {
-    let mut text = Vec::with_capacity(fields.values().map(HeaderValue::len).sum());
-    fields.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
-    let text = Bytes::from(text);
-    let mut out = HeaderMap::with_capacity(fields.keys_len());
-    let mut at = 0;
-    for (name, value) in fields {
-        let piece = text.slice(at..at + value.len());
-        at += value.len();
-        // What was a value is one.
-        let Ok(mut copy) = HeaderValue::from_maybe_shared(piece) else { continue };
-        copy.set_sensitive(value.is_sensitive());
-        out.append(name.clone(), copy);
+    fn cut(&self, from: u32, to: u32) -> &[u8] {
+        let wide = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        self.text.get(wide(from)..wide(to)).unwrap_or_default()
     }
-    out
+
+    fn lines(&self) -> Lines<'_> {
+        Lines(self.cut(self.fields[0], self.fields[1]))
+    }
+
+    /// What follows the fields.
+    fn after(&self) -> &[u8] {
+        let at = usize::try_from(self.head.max(self.fields[1])).unwrap_or(usize::MAX);
+        self.text.get(at..).unwrap_or_default()
+    }
+
+    fn part(&self, part: Part) -> &[u8] {
+        text::part(self.after(), part)
+    }
+
+    /// What was text when it was stored.
+    fn words(&self, part: Part) -> &str {
+        std::str::from_utf8(self.part(part)).unwrap_or_default()
+    }
+}
+
+impl Described for Entry {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+    fn freshness(&self) -> Freshness {
+        let says = |bit: u8| self.says & bit != 0;
+        Freshness {
+            lifetime: self.lifetime.into(),
+            source: self.source,
+            initial_age: self.initial_age.into(),
+            stale: StaleUse {
+                while_revalidate: self.while_revalidate.into(),
+                if_error: self.if_error.into(),
+                when_disconnected: says(says::WHEN_DISCONNECTED),
+                max_stale: says(says::MAX_STALE),
+            },
+            must_validate: says(says::MUST_VALIDATE),
+            immutable: says(says::IMMUTABLE),
+            no_transform: says(says::NO_TRANSFORM),
+        }
+    }
+    fn arrived(&self) -> Mono {
+        self.arrived
+    }
+    fn received(&self) -> Wall {
+        self.received
+    }
+    fn born(&self) -> Born {
+        self.born
+    }
+    fn nominated(&self) -> &[HeaderName] {
+        &self.nominated
+    }
+    fn variant(&self) -> &[u8] {
+        self.part(Part::Variant)
+    }
+    fn selectors(&self) -> Cow<'_, Selectors> {
+        Cow::Owned(Entry::selectors(self))
+    }
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            authority: self.authority(),
+            url: self.url(),
+            tags: Some(self.raw_tags()),
+            content_type: Some(self.content_type().unwrap_or("")),
+        }
+    }
+    fn headers(&self) -> HeaderMap {
+        let lines = self.lines();
+        let mut headers = HeaderMap::with_capacity(lines.count() + 4);
+        text::read_into(&mut headers, lines.0, 0, self.part(Part::Sensitive));
+        headers
+    }
+    fn is_codable(&self) -> bool {
+        self.says & says::CODABLE != 0
+    }
+    fn keep(&self) -> Duration {
+        self.keep.into()
+    }
+}
+
+/// Of the fields that clients get.
+impl Lookup for Entry {
+    fn values<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        text::find(self.lines().0, self.after(), name).values_of_first()
+    }
+}
+
+fn push_parts(out: &mut Vec<u8>, meta: &Meta, trailers: Option<&HeaderMap>) {
+    let lines = |fields: &HeaderMap| {
+        let mut lines = Vec::new();
+        text::push_lines(&mut lines, fields);
+        lines
+    };
+    let mut selectors = vec![0];
+    let implicit = meta.selectors.to_bytes(&mut selectors);
+    // At most 68: `purge::selectors`.
+    selectors.iter_mut().take(1).for_each(|count| *count = u8::try_from(implicit).unwrap_or(u8::MAX));
+    let all = meta.headers.values().chain(meta.control.values());
+    let sensitive: Vec<u8> = all
+        .chain(trailers.into_iter().flat_map(HeaderMap::values))
+        .enumerate()
+        .filter(|(_, value)| value.is_sensitive())
+        .flat_map(|(number, _)| u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes())
+        .collect();
+    let parts: [&[u8]; 11] = [
+        &meta.variant,
+        &selectors,
+        meta.place.scheme.as_bytes(),
+        meta.place.authority.as_bytes(),
+        meta.place.url.as_bytes(),
+        &lines(&meta.control),
+        meta.raw_tags.as_bytes(),
+        &trailers.map(lines).unwrap_or_default(),
+        meta.rule.as_bytes(),
+        meta.origin.as_bytes(),
+        &sensitive,
+    ];
+    out.reserve_exact(text::PLACES + parts.iter().map(|part| part.len() + 5).sum::<usize>());
+    parts.iter().for_each(|part| text::push_part(out, part));
+}
+
+/// A span of time in half the room: to the nanosecond, and up to 136 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    secs: u32,
+    nanos: u32,
+}
+
+impl From<Duration> for Span {
+    fn from(span: Duration) -> Self {
+        match u32::try_from(span.as_secs()) {
+            Ok(secs) => Self { secs, nanos: span.subsec_nanos() },
+            Err(_) => Self { secs: u32::MAX, nanos: 999_999_999 },
+        }
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        Self::new(span.secs.into(), span.nanos)
+    }
+}
+
+/// The same names from where others have them too: most responses vary by the same few fields, or by none.
+fn shared(names: Arc<[HeaderName]>) -> Arc<[HeaderName]> {
+    /// Lists that are remembered; another takes the place of the one before it.
+    const KNOWN: usize = 64;
+    static SEEN: [Mutex<Option<Arc<[HeaderName]>>>; KNOWN] = [const { Mutex::new(None) }; KNOWN];
+    let hash = names
+        .iter()
+        .fold(0, |hash, name| xxhash_rust::xxh3::xxh3_64_with_seed(name.as_str().as_bytes(), hash));
+    let slot = usize::try_from(hash % KNOWN as u64).ok().and_then(|at| SEEN.get(at));
+    // Where another thread is at it, the entry has its own.
+    let Some(mut slot) = slot.and_then(|slot| slot.try_lock().ok()) else { return names };
+    match &*slot {
+        Some(known) if *known == names => known.clone(),
+        _ => {
+            *slot = Some(names.clone());
+            names
+        }
+    }
+}
+
+/// Bytes that an allocation of this size takes: allocators have four sizes between a power of two and the next, and sixteen bytes
+/// at the least (mimalloc, and those that are like it).
+pub fn rounded(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        1..=128 => bytes.next_multiple_of(16),
+        _ => bytes
+            .next_multiple_of(((bytes - 1).ilog2() as usize).checked_sub(2).map_or(1, |shift| 1 << shift)),
+    }
 }
 
 /// Bytes of a header section as sent: names, values, `: ` and line ends.
 pub fn field_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stored_fields_do_not_keep_the_buffer_they_came_in() {
-        let buffer = Bytes::from([b"abc".as_slice(), &[b'x'; 8192]].concat());
-        let mut fields = HeaderMap::new();
-        fields.append("x-a", HeaderValue::from_maybe_shared(buffer.slice(0..1)).unwrap());
-        fields.append("x-a", HeaderValue::from_maybe_shared(buffer.slice(1..3)).unwrap());
-        fields.append("x-b", HeaderValue::from_static(""));
-        let stored = compact(&fields);
-        assert_eq!(stored, fields);
-        drop(fields);
-        assert!(buffer.is_unique());
-        assert_eq!(stored.get_all("x-a").iter().count(), 2);
-    }
+    headers.iter().map(|(n, v): (&HeaderName, &HeaderValue)| n.as_str().len() + v.len() + 4).sum()
 }

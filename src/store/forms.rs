@@ -2,17 +2,20 @@
 //! form lives and dies with the entry that it was made of: a purge of that one is a purge of the form, and a new answer
 //! that takes its place leaves no form of the old behind.
 
-use super::entry::Entry;
+use super::entry::{Entry, rounded};
 use crate::semantics::coding::Coding;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// See the head of this file. Of most entries there are none, which costs two words.
 #[derive(Debug, Default)]
-pub struct Forms {
+pub struct Forms(OnceLock<Box<State>>);
+
+#[derive(Debug, Default)]
+struct State {
     /// Set where the entry is itself a form.
     coding: Option<Coding>,
-    slots: OnceLock<Box<[Slot; Coding::ALL.len()]>>,
+    slots: [Slot; Coding::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -35,16 +38,16 @@ pub enum Form<'e> {
 impl Forms {
     /// Of an entry that is itself a form, and has none.
     pub(super) fn of(coding: Coding) -> Self {
-        Self { coding: Some(coding), slots: OnceLock::new() }
+        Self(OnceLock::from(Box::new(State { coding: Some(coding), ..State::default() })))
     }
 
     /// The coding of an entry that is a form.
     pub fn coding(&self) -> Option<Coding> {
-        self.coding
+        self.0.get()?.coding
     }
 
     pub fn get(&self, coding: Coding) -> Form<'_> {
-        let slot = self.slots.get().map(|slots| slot(slots, coding));
+        let slot = self.0.get().map(|state| slot(state, coding));
         match slot.and_then(|slot| slot.form.get()) {
             None => Form::Missing,
             Some(None) => Form::Useless,
@@ -54,19 +57,19 @@ impl Forms {
 
     /// Whether the caller is the one that may make this form now; released by [`Forms::end`].
     pub fn begin(&self, coding: Coding) -> bool {
-        let slot = slot(self.slots.get_or_init(Box::default), coding);
+        let slot = slot(self.0.get_or_init(Box::default), coding);
         !slot.making.swap(true, Ordering::AcqRel) && slot.form.get().is_none()
     }
 
     pub fn end(&self, coding: Coding) {
-        if let Some(slots) = self.slots.get() {
-            slot(slots, coding).making.store(false, Ordering::Release);
+        if let Some(state) = self.0.get() {
+            slot(state, coding).making.store(false, Ordering::Release);
         }
     }
 
     /// Puts a form in its place, `None` for one that is of no use. The first one stays.
     pub fn put(&self, coding: Coding, form: Option<Arc<Entry>>) {
-        let _ = slot(self.slots.get_or_init(Box::default), coding).form.set(form);
+        let _ = slot(self.0.get_or_init(Box::default), coding).form.set(form);
     }
 
     /// Bytes that the forms are charged with.
@@ -75,12 +78,13 @@ impl Forms {
             Form::Made(form) => form.weight(),
             Form::Missing | Form::Useless => 0,
         };
-        if self.slots.get().is_none() { 0 } else { Coding::ALL.into_iter().map(form).sum() }
+        let own = self.0.get().map_or(0, |_| rounded(size_of::<State>()) as u64);
+        if own == 0 { 0 } else { own + Coding::ALL.into_iter().map(form).sum::<u64>() }
     }
 }
 
-fn slot(slots: &[Slot; Coding::ALL.len()], coding: Coding) -> &Slot {
-    let [zstd, brotli, gzip] = slots;
+fn slot(state: &State, coding: Coding) -> &Slot {
+    let [zstd, brotli, gzip] = &state.slots;
     match coding {
         Coding::Zstd => zstd,
         Coding::Brotli => brotli,
@@ -104,6 +108,7 @@ mod tests {
         assert!(!forms.begin(Coding::Gzip));
         assert!(matches!(forms.get(Coding::Gzip), Form::Useless));
         assert!(matches!(forms.get(Coding::Brotli), Form::Missing));
-        assert_eq!(forms.weight(), 0);
+        assert!(forms.weight() < 256, "its own room");
+        assert_eq!(Forms::default().weight(), 0);
     }
 }

@@ -5,7 +5,7 @@
 //! 28); they are found among the entries of their host.
 //!
 //! # How it stays exact
-//! moka tells its listener once of every value that leaves, whatever the cause, and each value that enters was
+//! The memory tier tells once of every value that leaves, whatever the cause, and each value that enters was
 //! announced before. A value is a whole [`Resource`], and neighbouring values share entries. So an entry counts the
 //! resources that hold it: it is in the index from the first announcement to the last farewell, in whichever order
 //! these two come when a replacement races with an eviction. The count lives in the entry and changes under the index's lock only.
@@ -17,6 +17,7 @@
 use super::entry::Entry;
 use super::key::Key;
 use super::resource::Resource;
+use super::urls::{Members, Urls};
 use crate::purge::SelectorHash;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -39,6 +40,9 @@ pub struct Seat {
 }
 
 const NO_SLOT: Slot = Slot::MAX;
+
+/// Slots are smaller: the other half of the numbers stand for sets ([`super::urls`]).
+const END: Slot = 1 << 31;
 
 impl Default for Seat {
     fn default() -> Self {
@@ -75,8 +79,8 @@ pub struct Index(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     records: Slab<Record>,
-    /// URLs and hosts.
-    places: HashMap<SelectorHash, Slots>,
+    urls: Urls,
+    hosts: HashMap<SelectorHash, Slots>,
     /// Tags, as they are and folded, and groups.
     tags: HashMap<SelectorHash, Tagged>,
     /// Of those tags in `tags` whose text is known, in order.
@@ -193,8 +197,10 @@ impl Index {
 }
 
 impl State {
-    fn slots(&self, hash: SelectorHash) -> Option<&Slots> {
-        self.places.get(&hash).or_else(|| self.tags.get(&hash).map(|tagged| &tagged.slots))
+    fn slots(&self, hash: SelectorHash) -> Option<Members<'_>> {
+        let tagged = || self.tags.get(&hash).map(|tagged| &tagged.slots);
+        let named = self.hosts.get(&hash).or_else(tagged).map(Members::Many);
+        named.or_else(|| self.urls.get(hash, &self.records))
     }
 
     fn all_after(&self, after: Option<Slot>) -> impl Iterator<Item = Slot> {
@@ -205,13 +211,14 @@ impl State {
 
     fn add(&mut self, key: &Key, entry: &Arc<Entry>) {
         let vacant = self.records.vacant_entry();
-        // Four thousand million entries of more than a kilobyte: not on a machine of today. It would go unlisted.
-        let Some(slot) = Slot::try_from(vacant.key()).ok().filter(|slot| *slot != NO_SLOT) else { return };
+        // Two thousand million entries of a kilobyte: not on a machine of today. It would go unlisted.
+        let Some(slot) = Slot::try_from(vacant.key()).ok().filter(|slot| *slot < END) else { return };
         vacant.insert(Record { key: key.clone(), entry: entry.clone() });
         entry.seat.slot.store(slot, Ordering::Relaxed);
-        let selectors = &entry.meta.selectors;
-        for hash in selectors.url_and_host() {
-            self.places.entry(*hash).and_modify(|slots| slots.insert(slot)).or_insert(Slots::One(slot));
+        let selectors = entry.selectors();
+        if let [url, host] = selectors.url_and_host() {
+            self.urls.insert(*url, slot, &self.records);
+            self.hosts.entry(*host).and_modify(|slots| slots.insert(slot)).or_insert(Slots::One(slot));
         }
         let mut unnamed = false;
         for hash in selectors.explicit() {
@@ -220,7 +227,7 @@ impl State {
             unnamed |= matches!(tagged.name, Name::Unknown);
         }
         if unnamed {
-            self.learn_names(&entry.meta.raw_tags);
+            self.learn_names(entry.raw_tags());
             for hash in selectors.explicit() {
                 if let Some(tagged) = self.tags.get_mut(hash)
                     && matches!(tagged.name, Name::Unknown)
@@ -246,14 +253,15 @@ impl State {
     fn take(&mut self, entry: &Arc<Entry>) {
         let slot = entry.seat.slot.swap(NO_SLOT, Ordering::Relaxed);
         let Ok(at) = usize::try_from(slot) else { return };
+        let selectors = entry.selectors();
+        if let [url, host] = selectors.url_and_host() {
+            self.urls.remove(*url, slot, &self.records);
+            if self.hosts.get_mut(host).is_some_and(|slots| slots.remove(slot)) {
+                self.hosts.remove(host);
+            }
+        }
         if self.records.try_remove(at).is_none() {
             return;
-        }
-        let selectors = &entry.meta.selectors;
-        for hash in selectors.url_and_host() {
-            if self.places.get_mut(hash).is_some_and(|slots| slots.remove(slot)) {
-                self.places.remove(hash);
-            }
         }
         for hash in selectors.explicit() {
             if self.tags.get_mut(hash).is_some_and(|tagged| tagged.slots.remove(slot))
@@ -270,9 +278,6 @@ impl State {
     /// what was to be freed.
     fn give_back(&mut self) {
         let loose = |len: usize, capacity: usize| capacity > 4096 && len < capacity / 8;
-        if loose(self.places.len(), self.places.capacity()) {
-            self.places.shrink_to(self.places.len() * 2);
-        }
         if loose(self.tags.len(), self.tags.capacity()) {
             self.tags.shrink_to(self.tags.len() * 2);
         }
@@ -292,20 +297,20 @@ pub fn possible_names(raw: &str) -> impl Iterator<Item = (&str, SelectorHash)> {
 /// A set of slots. Never empty in a map. Most have one member, so the others are boxed: 16 bytes for all.
 #[allow(clippy::box_collection)]
 #[derive(Debug)]
-enum Slots {
+pub(super) enum Slots {
     One(Slot),
     Many(Box<BTreeSet<Slot>>),
 }
 
 impl Slots {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::One(_) => 1,
             Self::Many(slots) => slots.len(),
         }
     }
 
-    fn insert(&mut self, slot: Slot) {
+    pub(super) fn insert(&mut self, slot: Slot) {
         match self {
             Self::One(only) if *only == slot => {}
             Self::One(only) => *self = Self::Many(Box::new(BTreeSet::from([*only, slot]))),
@@ -316,7 +321,7 @@ impl Slots {
     }
 
     /// True when that was the last one.
-    fn remove(&mut self, slot: Slot) -> bool {
+    pub(super) fn remove(&mut self, slot: Slot) -> bool {
         match self {
             Self::One(only) => *only == slot,
             Self::Many(slots) => {

@@ -3,7 +3,7 @@
 //! Tags, groups, URLs and bare hosts are sets of the index. Prefixes, sites and hosts with a port are found by
 //! walking the entries of their host, patterns by walking all.
 
-use super::entry::Entry;
+use super::entry::{Described, Entry};
 use super::index::{Index, Scope, Slot};
 use crate::purge::{Matched, Predicate, Purge, Selector, SelectorHash};
 use std::collections::{HashMap, HashSet};
@@ -94,14 +94,11 @@ impl Index {
         let mut count = Count { index: self, seen: HashSet::new(), least: 0, looks: 0, exact: true };
         count.sets(&targets.sets);
         for (host, carried) in &targets.walks {
-            let carries =
-                |entry: &Entry| entry.meta.selectors.all().iter().any(|hash| carried.contains(hash));
+            let carries = |entry: &Entry| entry.selectors().all().iter().any(|hash| carried.contains(hash));
             count.walk(Scope::Carrying(*host), carries);
         }
         if !targets.predicates.is_empty() {
-            count.walk(Scope::All, |entry| {
-                targets.predicates.iter().any(|p| p.matches(&entry.meta.subject()))
-            });
+            count.walk(Scope::All, |entry| targets.predicates.iter().any(|p| p.matches(&entry.subject())));
         }
         Matched { count: count.least.max(count.seen.len() as u64), exact: count.exact }
     }

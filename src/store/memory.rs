@@ -1,28 +1,27 @@
-//! The memory tier: moka, bounded by bytes of bodies and metadata.
+//! The memory tier, bounded by bytes of bodies and metadata.
 //!
 //! Contract, which the shared tier will share:
 //! * `get` returns what the last completed write left, or nothing; never half of it.
 //! * `put` and `replace` are decided on what is stored at that moment, atomically per key.
 //! * Losing anything at any time is allowed (it is a cache); keeping anything that was removed is not.
 //!
-//! moka's writes may sleep for some microseconds when its write channel is full and another thread is draining
-//! it (moka `schedule_write_op`); fetch tasks write, hits never do.
+//! A write is decided on what is there, announced to the index, and then exchanged for exactly that; where another
+//! write was faster it is decided anew. So no lock is held meanwhile, and hits wait for nothing but the exchange of a pointer.
 
-use super::entry::Entry;
+use super::entry::{Described, Entry, rounded};
 use super::index::Index;
-use super::key::{BuildKeyHasher, Key};
+use super::key::Key;
 use super::resource::Resource;
+use super::shelf::{Charge, Order, Shelf};
 use crate::time::Mono;
-use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 /// Which entries survive when memory is short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// Frequency-aware admission (W-TinyLFU): scans don't wash out what is popular.
+    /// Frequency-aware admission (TinyLFU): scans don't wash out what is popular.
     #[default]
     TinyLfu,
     Lru,
@@ -65,17 +64,16 @@ pub enum Written {
 /// The memory tier. Cheap to clone.
 #[derive(Clone)]
 pub struct Memory {
-    map: moka::sync::Cache<Key, Arc<Resource>, BuildKeyHasher>,
+    shelf: Arc<Shelf<Resource>>,
     stats: Arc<Stats>,
     index: Arc<Index>,
-    capacity: u64,
 }
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Memory")
-            .field("capacity", &self.capacity)
-            .field("keys", &self.map.entry_count())
+            .field("capacity", &self.shelf.capacity())
+            .field("keys", &self.shelf.len())
             .finish()
     }
 }
@@ -83,49 +81,29 @@ impl std::fmt::Debug for Memory {
 impl Memory {
     /// `capacity` in bytes, bodies and metadata together.
     pub fn new(capacity: u64, policy: Policy) -> Self {
-        let stats = Arc::new(Stats::default());
-        let listener_stats = stats.clone();
-        let index = Arc::new(Index::default());
-        let listener_index = index.clone();
-        let eviction = match policy {
-            Policy::TinyLfu => moka::policy::EvictionPolicy::tiny_lfu(),
-            Policy::Lru => moka::policy::EvictionPolicy::lru(),
+        let order = match policy {
+            Policy::TinyLfu => Order::Frequency,
+            Policy::Lru => Order::Recency,
         };
-        let map = moka::sync::Cache::builder()
-            .max_capacity(capacity)
-            .eviction_policy(eviction)
-            .weigher(|key: &Key, resource: &Arc<Resource>| {
-                u32::try_from(resource.weight().saturating_add(key.len() as u64)).unwrap_or(u32::MAX)
-            })
-            .expire_after(UntilUseless)
-            .eviction_listener(move |_, resource: Arc<Resource>, cause| {
-                resource.leave();
-                listener_index.leave(&resource);
-                listener_stats.entries.fetch_sub(resource.variants.len() as u64, Ordering::Relaxed);
-                match cause {
-                    RemovalCause::Size => listener_stats.evicted_size.fetch_add(1, Ordering::Relaxed),
-                    RemovalCause::Expired => listener_stats.evicted_expired.fetch_add(1, Ordering::Relaxed),
-                    RemovalCause::Explicit | RemovalCause::Replaced => 0,
-                };
-            })
-            .build_with_hasher(BuildKeyHasher::default());
-        Self { map, stats, index, capacity }
+        Self { shelf: Arc::new(Shelf::new(capacity, order)), stats: Arc::default(), index: Arc::default() }
     }
 
     pub fn get(&self, key: &Key) -> Option<Arc<Resource>> {
-        self.map.get(key)
+        self.shelf.get(key)
     }
 
     /// Stores a variant; see [`Resource::with`] for what it replaces.
     pub fn put(&self, key: &Key, entry: Arc<Entry>, max_variants: usize) -> Written {
-        self.change(key, |current| {
-            let (resource, dropped) = match current {
-                Some(r) => r.with(entry.clone(), max_variants)?,
-                None => (Resource::new(vec![entry.clone()]), 0),
-            };
-            self.stats.variants_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+        let dropped = Cell::new(0);
+        let written = self.change(key, |current| {
+            dropped.set(0);
+            let Some(current) = current else { return Some(Resource::new([entry.clone()])) };
+            let (resource, over) = current.with(entry.clone(), max_variants)?;
+            dropped.set(over as u64);
             Some(resource)
-        })
+        });
+        self.stats.variants_dropped.fetch_add(dropped.get(), Ordering::Relaxed);
+        written
     }
 
     /// Puts `new` in the place of `old`, if `old` is still there (a 304 replaces only what it validated).
@@ -138,40 +116,65 @@ impl Memory {
         self.change(key, |current| current?.without(gone))
     }
 
-    /// Replaces the resource by what `decide` makes of it: `None` leaves all as it is, an empty one removes it.
-    fn change(&self, key: &Key, decide: impl FnOnce(Option<&Resource>) -> Option<Resource>) -> Written {
-        let mut written = Written::Superseded;
-        let mut before = None;
-        self.map.entry(key.clone()).and_compute_with(|current| {
-            match decide(current.as_ref().map(|e| e.value().as_ref())) {
-                None => Op::Nop,
-                Some(resource) => {
-                    written = Written::Stored;
-                    before = current.map(moka::Entry::into_value);
-                    if resource.variants.is_empty() {
-                        return Op::Remove;
-                    }
-                    self.stats.entries.fetch_add(resource.variants.len() as u64, Ordering::Relaxed);
-                    self.index.enter(key, &resource);
-                    Op::Put(Arc::new(resource))
-                }
+    /// Replaces the resource by what `decide` makes of it: `None` leaves all as it is, an empty one removes it. May be decided
+    /// several times; the last time counts.
+    fn change(&self, key: &Key, decide: impl Fn(Option<&Resource>) -> Option<Resource>) -> Written {
+        let mut weight;
+        loop {
+            let before = self.shelf.peek(key);
+            let Some(resource) = decide(before.as_deref()) else { return Written::Superseded };
+            let charge = charge(key, &resource);
+            weight = charge.weight;
+            let fits = charge.weight <= self.shelf.capacity();
+            let new = (fits && !resource.variants.is_empty()).then(|| Arc::new(resource));
+            if let Some(new) = &new {
+                self.enter(key, new);
             }
-        });
-        // The listener says so too, whenever it comes to that; a completed write is seen by the next look-up.
-        if let Some(before) = before {
-            before.leave();
+            if self.shelf.exchange(key, before.as_ref(), new.clone().map(|new| (new, charge))) {
+                if let Some(before) = before {
+                    self.leave(&before);
+                }
+                break;
+            }
+            if let Some(new) = new {
+                self.leave(&new);
+            }
         }
-        written
+        self.shelf.evict(key, weight, |gone| {
+            self.leave(&gone);
+            self.stats.evicted_size.fetch_add(1, Ordering::Relaxed);
+        });
+        Written::Stored
+    }
+
+    /// Frees a little of what is of no use to anybody by now; called from time to time.
+    pub fn expire(&self, now: Mono) {
+        self.shelf.expire(now, |gone| {
+            self.leave(&gone);
+            self.stats.evicted_expired.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    /// A resource is about to be stored.
+    fn enter(&self, key: &Key, resource: &Resource) {
+        self.stats.entries.fetch_add(resource.variants.len() as u64, Ordering::Relaxed);
+        self.index.enter(key, resource);
+    }
+
+    /// It is not, or no longer.
+    fn leave(&self, resource: &Resource) {
+        resource.leave();
+        self.index.leave(resource);
+        self.stats.entries.fetch_sub(resource.variants.len() as u64, Ordering::Relaxed);
     }
 
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Bytes in use as charged (bodies and metadata), after pending maintenance.
+    /// Bytes in use as charged (bodies and metadata).
     pub fn bytes(&self) -> u64 {
-        self.map.run_pending_tasks();
-        self.map.weighted_size()
+        self.shelf.used()
     }
 
     /// Which entries carry which selector.
@@ -180,48 +183,23 @@ impl Memory {
     }
 
     pub fn capacity(&self) -> u64 {
-        self.capacity
+        self.shelf.capacity()
     }
 
     /// Every stored resource; a snapshot that may miss concurrent changes.
-    pub fn iter(&self) -> impl Iterator<Item = (Arc<Key>, Arc<Resource>)> + '_ {
-        self.map.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (Key, Arc<Resource>)> + '_ {
+        self.shelf.iter()
     }
 }
 
-/// Frees a resource once its last variant is of no use to anybody. Reclaims memory, decides nothing: freshness
-/// is judged on use.
-///
-/// Counted from the newest arrival among the variants, which is when the resource was written, or shortly before; after a
-/// variant was removed it may be long before, and the others stay as long again as they did at most.
-#[derive(Clone, Copy, Debug)]
-struct UntilUseless;
-
-impl UntilUseless {
-    fn left(resource: &Resource) -> Duration {
-        let end = resource.variants.iter().map(|e| e.meta.useless_after()).max();
-        let written = resource.variants.iter().map(|e| e.meta.arrived).max();
-        let left = end.zip(written).map(|(end, written)| end.since(written));
-        left.unwrap_or_default().min(Duration::from_secs(10 * 365 * 86_400))
-    }
-}
-
-impl moka::Expiry<Key, Arc<Resource>> for UntilUseless {
-    fn expire_after_create(&self, _: &Key, resource: &Arc<Resource>, _: Instant) -> Option<Duration> {
-        Some(Self::left(resource))
-    }
-    fn expire_after_update(
-        &self,
-        _: &Key,
-        resource: &Arc<Resource>,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(Self::left(resource))
-    }
+/// What a resource is charged with. It may go once its last variant is of no use to anybody; freshness is judged on use.
+fn charge(key: &Key, resource: &Resource) -> Charge {
+    let end = resource.variants.iter().map(|e| e.useless_after()).max();
+    let weight = resource.weight().saturating_add(rounded(16 + key.len()) as u64);
+    Charge { weight, useless_after: end.unwrap_or_default() }
 }
 
 /// Whether an entry of this age is past all use; a look-up treats it as absent.
 pub fn is_useless(entry: &Entry, now: Mono) -> bool {
-    now >= entry.meta.useless_after()
+    now >= entry.useless_after()
 }

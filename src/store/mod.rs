@@ -8,8 +8,12 @@ pub mod index;
 pub mod key;
 pub mod matched;
 pub mod memory;
+pub mod meta;
 pub mod near;
 pub mod resource;
+pub mod shelf;
+pub mod text;
+mod urls;
 
 pub use entry::Entry;
 pub use key::Key;

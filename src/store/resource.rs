@@ -1,22 +1,23 @@
 //! All stored variants of one key, replaced as a whole on every change, so that a reader never sees half of one.
 
-use super::entry::{Entry, birth_order};
+use super::entry::{Described, Entry, birth_order};
 use crate::semantics::vary;
 use http::{HeaderMap, HeaderName};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The variants of one key, most recent first. Never empty in the store.
 #[derive(Debug, Default)]
 pub struct Resource {
-    pub variants: Vec<Arc<Entry>>,
+    pub variants: SmallVec<[Arc<Entry>; 1]>,
     /// It has left the store, or another has taken its place.
     left: AtomicBool,
 }
 
 impl Resource {
-    pub fn new(variants: Vec<Arc<Entry>>) -> Self {
-        Self { variants, left: AtomicBool::new(false) }
+    pub fn new(variants: impl Into<SmallVec<[Arc<Entry>; 1]>>) -> Self {
+        Self { variants: variants.into(), left: AtomicBool::new(false) }
     }
 
     /// Whether it is what the store has, or is about to have, under its key. Once false it stays so: who keeps a copy
@@ -33,23 +34,24 @@ impl Resource {
     /// `Vary` before one without, then the most recent by `Date`.
     pub fn select(&self, request: &HeaderMap) -> Option<&Arc<Entry>> {
         if let [only] = self.variants.as_slice()
-            && only.meta.nominated.is_empty()
+            && only.nominated().is_empty()
         {
             return Some(only);
         }
         /// What a `Vary` nominates, and its normal form in this request.
-        type Variant<'a> = (&'a Arc<[HeaderName]>, Box<[u8]>);
+        type Variant<'a> = (&'a [HeaderName], Box<[u8]>);
         let mut computed: Option<Variant<'_>> = None;
         let mut best: Option<&Arc<Entry>> = None;
         for entry in &self.variants {
-            let matches = entry.meta.nominated.is_empty() || {
-                let fits = |c: &Variant<'_>| c.0 == &entry.meta.nominated;
+            let nominated = entry.nominated();
+            let matches = nominated.is_empty() || {
+                let fits = |c: &Variant<'_>| std::ptr::eq(c.0, nominated) || c.0 == nominated;
                 if !computed.as_ref().is_some_and(fits) {
-                    computed = Some((&entry.meta.nominated, vary::variant(&entry.meta.nominated, request)));
+                    computed = Some((nominated, vary::variant(nominated, request)));
                 }
-                computed.as_ref().is_some_and(|(_, v)| *v == entry.meta.variant)
+                computed.as_ref().is_some_and(|(_, v)| **v == *entry.variant())
             };
-            let rank = |e: &Entry| (!e.meta.nominated.is_empty(), e.meta.date);
+            let rank = |e: &Entry| (!e.nominated().is_empty(), e.date);
             if matches && best.is_none_or(|b| rank(entry) > rank(b)) {
                 best = Some(entry);
             }
@@ -60,21 +62,19 @@ impl Resource {
     /// What a request for a variant that is not stored is told apart by: the normal form of the most recent
     /// entry's nominated fields. Requests for different variants must not wait for each other.
     pub fn variant_hint(&self, request: &HeaderMap) -> Option<Box<[u8]>> {
-        let newest = self.variants.iter().find(|e| !e.meta.nominated.is_empty())?;
-        Some(vary::variant(&newest.meta.nominated, request))
+        let newest = self.variants.iter().find(|e| !e.nominated().is_empty())?;
+        Some(vary::variant(newest.nominated(), request))
     }
 
     /// This resource with `entry` first: it takes the place of the entry for the same variant; at most `max`
     /// remain, and how many the limit pushed out is returned. `None` when what is there was born later: an
     /// older fill never replaces a newer one (rulings 22).
     pub fn with(&self, entry: Arc<Entry>, max: usize) -> Option<(Resource, usize)> {
-        let same =
-            |e: &Arc<Entry>| e.meta.nominated == entry.meta.nominated && e.meta.variant == entry.meta.variant;
-        if self.variants.iter().any(|e| same(e) && birth_order(&e.meta.born) > birth_order(&entry.meta.born))
-        {
+        let same = |e: &Arc<Entry>| e.nominated() == entry.nominated() && e.variant() == entry.variant();
+        if self.variants.iter().any(|e| same(e) && birth_order(&e.born) > birth_order(&entry.born)) {
             return None;
         }
-        let mut variants = Vec::with_capacity(self.variants.len() + 1);
+        let mut variants = SmallVec::with_capacity(self.variants.len() + 1);
         variants.push(entry.clone());
         variants.extend(self.variants.iter().filter(|e| !same(e)).cloned());
         let dropped = variants.len().saturating_sub(max.max(1));
@@ -94,7 +94,8 @@ impl Resource {
 
     /// This resource without `gone`; `None` when nothing would change.
     pub fn without(&self, gone: &Arc<Entry>) -> Option<Resource> {
-        let variants: Vec<_> = self.variants.iter().filter(|e| !Arc::ptr_eq(e, gone)).cloned().collect();
+        let variants: SmallVec<[_; 1]> =
+            self.variants.iter().filter(|e| !Arc::ptr_eq(e, gone)).cloned().collect();
         (variants.len() != self.variants.len()).then_some(Resource::new(variants))
     }
 

@@ -162,11 +162,11 @@ async fn the_fast_lane_serves_compressed_hits() {
     };
     house.send("GET", "/x", &[GZIP]).await.assert_hit(); // from here on it is remembered where that leads
     let hit = fast(b"gzip").expect("a fast hit");
-    let head = String::from_utf8_lossy(&hit.entry().head.bytes).into_owned();
+    let head = String::from_utf8_lossy(&hit.entry().head()).into_owned();
     assert!(head.contains("content-encoding: gzip\r\n") && head.contains("etag: \"1--gzip\"\r\n"), "{head}");
     assert!(head.contains(&format!("content-length: {}\r\n", hit.entry().length)), "{head}");
     let plain = fast(b"identity").expect("a fast hit");
-    let head = String::from_utf8_lossy(&plain.entry().head.bytes).into_owned();
+    let head = String::from_utf8_lossy(&plain.entry().head()).into_owned();
     assert!(head.contains("vary: Accept-Encoding\r\n") && !head.contains("content-encoding"), "{head}");
     assert!(fast(b"br").is_none(), "it is to be made first");
     // As clients see it.
@@ -276,7 +276,7 @@ async fn the_origin_is_asked_about_the_plain_form_and_a_304_revives_all() {
     hit.assert_hit();
     assert_eq!((decoded(&hit), hit.header("x-new")), (text("old"), Some("1")));
     let renewed = made(&house, Coding::Gzip).await;
-    assert!(Arc::ptr_eq(&form.body, &renewed.body), "not compressed again");
+    assert!(form.body.is_same(&renewed.body), "not compressed again");
     // The same when the client has a condition of its own.
     house.purge_tag(Mode::Invalidate, "t");
     let fields = [GZIP, ("If-None-Match", "\"1--gzip\"")];
@@ -292,7 +292,7 @@ async fn a_new_answer_leaves_no_form_of_the_old_and_gets_its_own() {
     // Somebody who wants no coding fetches it.
     house.exchange("GET", "/x", &[], &page("2", "new")).await;
     let form = made(&house, Coding::Gzip).await;
-    assert_eq!(form.meta.headers.get("etag").unwrap(), "\"2--gzip\"", "made again without being asked for");
+    assert_eq!(form.describe().headers["etag"], "\"2--gzip\"", "made again without being asked for");
     let hit = house.send("GET", "/x", &[GZIP]).await;
     hit.assert_hit();
     assert_eq!(decoded(&hit), text("new"));
@@ -445,7 +445,7 @@ async fn a_reload_keeps_the_forms_that_are_still_offered() {
     reload(&house, "compress: on, response_headers: { set: { X-New: '1' } }");
     house.send("GET", "/x", &[GZIP]).await.assert_hit();
     let anew = made(&house, Coding::Gzip).await;
-    assert!(Arc::ptr_eq(&form.body, &anew.body) && form.head.generation < anew.head.generation);
+    assert!(form.body.is_same(&anew.body) && form.generation() < anew.generation());
     let hit = house.send("GET", "/x", &[GZIP]).await;
     assert_eq!((decoded(&hit), hit.header("x-new")), (text("old"), Some("1")));
     reload(&house, "compress: { algorithms: [br] }");

@@ -281,7 +281,8 @@ impl Design for Larder {
 
     fn check(&self, node: usize, entry: &Entry<Born>) -> Verdict {
         let key = &keys()[entry.key];
-        entry.check.verify(&self.nodes[node].log, entry.born, &key.full, || key.subject(true))
+        let selectors = || std::borrow::Cow::Borrowed(&key.full);
+        entry.check.verify(&self.nodes[node].log, entry.born, selectors, || key.subject(true))
     }
 
     fn check_flight(&self, node: usize, key: usize, born: Born, known: bool) -> Verdict {

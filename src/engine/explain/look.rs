@@ -10,9 +10,11 @@ use crate::engine::rules::{Resolved, Rule};
 use crate::engine::site::Engine;
 use crate::observe::access::timestamp;
 use crate::purge::{Born, By, Mode, Selector, Touch, Verdict, naming};
+use crate::semantics::fields::Lookup;
 use crate::semantics::freshness::Source;
 use crate::semantics::{targeted, vary};
 use crate::store::Entry;
+use crate::store::entry::Described;
 use crate::store::index::possible_names;
 use crate::time::{Now, Wall};
 use http::header::{ETAG, HOST, LAST_MODIFIED};
@@ -130,7 +132,7 @@ fn lossy(value: &HeaderValue) -> String {
 /// The purge log's word, without noticing a soft purge that nobody has noticed yet.
 pub fn seen_quietly(engine: &Engine, entry: &Entry, now: Now) -> Seen {
     Seen::from_verdict(engine.verdict(entry), || {
-        entry.meta.age(entry.check.noticed_stale_since().unwrap_or(now.mono))
+        entry.age(entry.check.noticed_stale_since().unwrap_or(now.mono))
     })
 }
 
@@ -142,14 +144,14 @@ pub fn variants(held: &Held, engine: &Engine, now: Now) -> Vec<VariantShown> {
     let selected = |entry: &Arc<Entry>| held.entry.as_ref().is_some_and(|(e, _)| Arc::ptr_eq(e, entry));
     let variants = held.resource.iter().flat_map(|resource| &resource.variants).take(VARIANTS);
     let shown = |entry: &Arc<Entry>| VariantShown {
-        vary: vary::describe(&entry.meta.variant)
+        vary: vary::describe(entry.variant())
             .into_iter()
             .map(|(name, value)| ValueShown { name, value })
             .collect(),
         selected: selected(entry),
-        status: entry.meta.status.as_u16(),
-        age_s: entry.meta.age(now.mono).as_secs(),
-        ttl_s: seen_quietly(engine, entry, now).ttl(&entry.meta, now),
+        status: entry.status.as_u16(),
+        age_s: entry.age(now.mono).as_secs(),
+        ttl_s: seen_quietly(engine, entry, now).ttl(&**entry, now),
         body_bytes: entry.length,
         purged: purged(engine, entry),
     };
@@ -157,41 +159,40 @@ pub fn variants(held: &Held, engine: &Engine, now: Now) -> Vec<VariantShown> {
 }
 
 pub fn entry(entry: &Entry, seen: Seen, rules: &[RuleShown], engine: &Engine, now: Now) -> EntryShown {
-    let meta = &entry.meta;
-    let freshness = &meta.freshness;
-    let text = |name| meta.headers.get(name).map(lossy);
+    let freshness = entry.freshness();
+    let text = |name| entry.first(&name).map(|value| String::from_utf8_lossy(value).into_owned());
     EntryShown {
-        status: meta.status.as_u16(),
+        status: entry.status.as_u16(),
         tier: "memory",
-        received: timestamp(meta.received),
-        age_s: meta.age(now.mono).as_secs(),
+        received: timestamp(entry.received),
+        age_s: entry.age(now.mono).as_secs(),
         lifetime_s: freshness.lifetime.as_secs(),
-        ttl_s: seen.ttl(meta, now),
+        ttl_s: seen.ttl(entry, now),
         lifetime_from: freshness.source.as_str(),
         lifetime_by: lifetime_by(entry, rules),
         must_validate: freshness.must_validate,
         stale_while_revalidate_s: freshness.stale.while_revalidate.as_secs(),
         stale_if_error_s: freshness.stale.if_error.as_secs(),
-        keep_s: meta.keep.as_secs(),
+        keep_s: entry.keep().as_secs(),
         etag: text(ETAG),
         last_modified: text(LAST_MODIFIED),
         tags: tags(entry),
         body_bytes: entry.length,
         memory_bytes: entry.weight(),
-        rule: meta.rule.to_string(),
-        origin: meta.origin.to_string(),
+        rule: entry.rule().to_owned(),
+        origin: entry.origin().to_owned(),
         purged: purged(engine, entry),
     }
 }
 
 /// The field that governs caching, or the rule whose lifetime it is.
 fn lifetime_by(entry: &Entry, rules: &[RuleShown]) -> String {
-    let field = match entry.meta.freshness.source {
+    let field = match entry.freshness().source {
         Source::Rule => "ttl",
         Source::Negative => "negative_ttl",
         Source::Default => "default_ttl",
         Source::SMaxage | Source::MaxAge => {
-            return targeted::governing(&entry.meta.full_headers()).0.as_str().to_owned();
+            return targeted::governing(&entry.full_headers()).0.as_str().to_owned();
         }
         Source::Expires => return "expires".to_owned(),
         Source::Heuristic => return "last-modified".to_owned(),
@@ -200,13 +201,14 @@ fn lifetime_by(entry: &Entry, rules: &[RuleShown]) -> String {
     let sets =
         |rule: &&RuleShown| rule.matches == Some(true) && rule.sets.iter().any(|set| set.field == field);
     // A reload may have taken the rule away since.
-    rules.iter().rev().find(sets).map_or_else(|| entry.meta.rule.to_string(), |rule| rule.name.clone())
+    rules.iter().rev().find(sets).map_or_else(|| entry.rule().to_owned(), |rule| rule.name.clone())
 }
 
 /// Its tags and groups.
 pub fn tags(entry: &Entry) -> Vec<String> {
-    let carried = entry.meta.selectors.explicit();
-    let mut tags: Vec<String> = possible_names(&entry.meta.raw_tags)
+    let selectors = entry.selectors();
+    let carried = selectors.explicit();
+    let mut tags: Vec<String> = possible_names(entry.raw_tags())
         .filter(|(_, hash)| carried.contains(hash))
         .map(|(name, _)| name.to_owned())
         .collect();
@@ -220,10 +222,9 @@ pub fn purges(held: &Held, ask: &Ask, now: Now) -> Vec<PurgeShown> {
     let purges = &ask.engine.purges;
     let touches = match &held.entry {
         Some((entry, _)) => {
-            let place = &entry.meta.place;
-            let url = format!("{}://{}{}", place.scheme, place.authority, place.url);
+            let url = format!("{}://{}{}", entry.scheme(), entry.authority(), entry.url());
             let names = naming(&url, tags(entry)).unwrap_or_default();
-            purges.touches(entry.meta.born, &names, Some(&entry.meta.subject()))
+            purges.touches(entry.born, &names, Some(&entry.subject()))
         }
         None => {
             let names = naming(&ask.target, [""; 0]).unwrap_or_default();

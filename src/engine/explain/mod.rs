@@ -157,7 +157,7 @@ impl Explained {
         let held = ask.held(now, |entry| look::seen_quietly(engine, entry, now));
         let mark = engine.markers.get(&ask.key, now.mono);
         if let Some((entry, seen)) = &held.entry {
-            let response = Some((entry.meta.status, crate::engine::fetch::content_type(&entry.meta.headers)));
+            let response = Some((entry.status, entry.content_type()));
             self.rules = look::rules(&ask.site, &ask.resolved, response);
             self.entry = Some(look::entry(entry, *seen, &self.rules, engine, now));
         }

@@ -7,9 +7,10 @@
 //! HTTP/1.1 200 OK        ┐ a 206 has a status and a length of its own
 //! content-length: 1024   ┘
 //! content-type: …        ─ what describes the content: not in a 304 (RFC 9110 §15.4.5)
-//! etag: … … via: …       ┐ in all three
-//! cache-status: …; ttl=  ┘
+//! etag: … …              ─ in all three
 //! ```
+//!
+//! Behind it comes the [`tail`]: `Via`, and `Cache-Status` up to its number.
 
 use super::{FastHit, Shape};
 use crate::engine::compress::plain_fields;
@@ -18,10 +19,15 @@ use crate::engine::policy::{HeaderEdits, HeaderSource, Policy};
 use crate::engine::site::Site;
 use crate::semantics::cache_status::Member;
 use crate::semantics::{preconditions, range};
+use crate::store::entry::Described;
 use crate::store::entry::{HeadParts, Meta, PreparedHead, field_bytes};
+use crate::store::text::push_line;
 use bytes::Bytes;
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use std::sync::Arc;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -38,7 +44,8 @@ pub fn eligible(meta: &Meta, policy: &Policy, trailers: bool) -> bool {
         && !meta.status.is_informational()
 }
 
-/// The head of a stored response, up to the number of seconds it stays fresh.
+/// The head of a stored response, without its tail. The stored fields are nearly always lines of it, next to each other: then
+/// the entry has no second copy of them.
 pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> PreparedHead {
     let plain = plain_fields(policy, meta, Some(length));
     let mut whole = plain.clone();
@@ -46,30 +53,27 @@ pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> Prepar
     if framed {
         deliver::set_length(&mut whole, length);
     }
-    finish(&mut whole, site, policy);
+    finish(&mut whole, policy);
     let mut bare = preconditions::not_modified_headers(&plain);
-    finish(&mut bare, site, policy);
+    finish(&mut bare, policy);
 
-    let mut out = Vec::with_capacity(field_bytes(&whole) + 96);
+    let mut out = Vec::with_capacity(field_bytes(&whole) + 512);
     push_status(&mut out, meta.status);
+    let after_status = out.len();
     push_lines(&mut out, &whole, |name| *name == CONTENT_LENGTH);
     let after_length = out.len();
     push_lines(&mut out, &whole, |name| *name != CONTENT_LENGTH && !bare.contains_key(name));
     let after_content = out.len();
     push_lines(&mut out, &whole, |name| *name != CONTENT_LENGTH && bare.contains_key(name));
-    let member = Member { ttl: Some(0), ..Member::default() }.to_value(&site.server_name);
-    out.extend_from_slice(CACHE_STATUS.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(member.as_bytes().strip_suffix(b"0").unwrap_or(member.as_bytes()));
+    let fields = begin_of_stored(meta, &whole).map(|with_length| match with_length {
+        true => after_status..out.len(),
+        false => after_length..out.len(),
+    });
 
     let shared = || bare.keys().all(|name| whole.get_all(name).iter().eq(bare.get_all(name)));
-    let touched = |name: &HeaderName| {
-        let edits = &policy.response_headers;
-        edits.remove.contains(name) || edits.set.iter().any(|(set, _)| set == name)
-    };
     let as_usual = framed
-        && !touched(&CONTENT_LENGTH)
-        && !touched(&CONTENT_RANGE)
+        && !touches(policy, &CONTENT_LENGTH)
+        && !touches(policy, &CONTENT_RANGE)
         && !meta.headers.contains_key(CONTENT_RANGE)
         && shared();
     let parts = as_usual.then(|| {
@@ -78,16 +82,37 @@ pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> Prepar
             after_content: u32::try_from(after_content).ok()?,
         })
     });
-    // Without spare room: a store is full of these.
-    PreparedHead { bytes: out.into_boxed_slice().into(), parts: parts.flatten(), generation: site.generation }
+    PreparedHead { bytes: out, parts: parts.flatten(), fields, generation: site.generation }
 }
 
-/// What [`deliver::finish`] does to the fields of every answer, but for what is said of the time.
-fn finish(headers: &mut HeaderMap, site: &Site, policy: &Policy) {
+/// Whether the lines of the head are the stored fields, with (`Some(true)`) or without the one of `Content-Length`.
+fn begin_of_stored(meta: &Meta, whole: &HeaderMap) -> Option<bool> {
+    let stored = &meta.headers;
+    fn others(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        headers.iter().filter(|(name, _)| **name != CONTENT_LENGTH)
+    }
+    // What is not to be shown in logs is told by its number, which is another in the head.
+    let same = stored.values().all(|value| !value.is_sensitive()) && others(stored).eq(others(whole));
+    if !same {
+        return None;
+    }
+    match stored.contains_key(CONTENT_LENGTH) {
+        false => Some(false),
+        true => stored.get_all(CONTENT_LENGTH).iter().eq(whole.get_all(CONTENT_LENGTH)).then_some(true),
+    }
+}
+
+fn touches(policy: &Policy, name: &HeaderName) -> bool {
+    let edits = &policy.response_headers;
+    edits.remove.contains(name) || edits.set.iter().any(|(set, _)| set == name)
+}
+
+/// What [`deliver::finish`] does to the fields of every answer, but for what is said of the time, and `Via`, which is in the
+/// tail.
+fn finish(headers: &mut HeaderMap, policy: &Policy) {
     for name in [AGE, CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
     }
-    headers.append(http::header::VIA, site.via.clone());
     for name in &policy.response_headers.remove {
         headers.remove(name);
     }
@@ -96,6 +121,24 @@ fn finish(headers: &mut HeaderMap, site: &Site, policy: &Policy) {
             headers.insert(name.clone(), value.clone());
         }
     }
+}
+
+/// How every head of a site ends, up to the number of seconds that the response stays fresh. The same for thousands of entries,
+/// so it is kept beside the policy and not in each.
+pub fn tail(site: &Site, policy: &Policy) -> Arc<[u8]> {
+    let make = |via: bool| -> Arc<[u8]> {
+        let mut out = Vec::new();
+        if via {
+            push_line(&mut out, &VIA, &site.via);
+        }
+        let member = Member { ttl: Some(0), ..Member::default() }.to_value(&site.server_name);
+        out.extend_from_slice(CACHE_STATUS.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(member.as_bytes().strip_suffix(b"0").unwrap_or(member.as_bytes()));
+        out.into()
+    };
+    let [with, without] = site.tails.get_or_init(|| [make(true), make(false)]);
+    if touches(policy, &VIA) { without.clone() } else { with.clone() }
 }
 
 fn push_status(out: &mut Vec<u8>, status: StatusCode) {
@@ -112,22 +155,15 @@ fn push_lines(out: &mut Vec<u8>, headers: &HeaderMap, which: impl Fn(&HeaderName
     }
 }
 
-fn push_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
 /// Writes the head of a hit, to and including the empty line. Not called for a shape without the
 /// [`HeadParts`] that it needs.
 pub fn complete(hit: &FastHit, shape: &Shape, out: &mut Vec<u8>) {
     let entry = hit.entry();
-    let head = &entry.head;
-    let parts = head.parts.unwrap_or_default();
-    let from = |at: u32| usize::try_from(at).ok().and_then(|at| head.bytes.get(at..)).unwrap_or_default();
+    let head = entry.head();
+    let parts = entry.head_parts().unwrap_or_default();
+    let from = |at: u32| usize::try_from(at).ok().and_then(|at| head.get(at..)).unwrap_or_default();
     match shape {
-        Shape::Whole => out.extend_from_slice(&head.bytes),
+        Shape::Whole => out.extend_from_slice(head),
         Shape::NotModified => {
             push_status(out, StatusCode::NOT_MODIFIED);
             out.extend_from_slice(from(parts.after_content));
@@ -146,6 +182,7 @@ pub fn complete(hit: &FastHit, shape: &Shape, out: &mut Vec<u8>) {
             out.extend_from_slice(from(parts.after_length));
         }
     }
+    out.extend_from_slice(&hit.governed().tail);
     push_ttl(out, hit);
     out.extend_from_slice(b"\r\nage: ");
     push_number(out, hit.age.as_secs());
@@ -178,9 +215,11 @@ pub struct Fields {
 
 impl Fields {
     /// `None`: there are fields that another version of HTTP does not have, or must have and doesn't get here.
-    fn read(status: StatusCode, lines: &Bytes) -> Option<Self> {
+    /// `lines`: those of the head; `tail`: see [`tail`].
+    fn read(status: StatusCode, lines: &[u8], tail: &[u8]) -> Option<Self> {
         let mut map = HeaderMap::with_capacity(24);
-        let mut rest = &lines[..];
+        let text = [lines, tail].concat();
+        let mut rest = &text[..];
         while let Some(end) = rest.iter().position(|byte| *byte == b'\r') {
             let (name, value) = field(rest.get(..end)?)?;
             map.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
@@ -227,23 +266,21 @@ fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// a shape without the [`HeadParts`] that it needs.
 pub fn response_head(hit: &FastHit, shape: &Shape) -> Option<Response<()>> {
     let entry = hit.entry();
-    let head = &entry.head;
-    let parts = head.parts.unwrap_or_default();
-    let from = |at: u32| {
-        usize::try_from(at).ok().filter(|at| *at <= head.bytes.len()).map(|at| head.bytes.slice(at..))
-    };
+    let (head, tail) = (entry.head(), &hit.governed().tail);
+    let parts = entry.head_parts().unwrap_or_default();
+    let from = |at: u32| usize::try_from(at).ok().and_then(|at| head.get(at..));
     let read_whole = || {
-        let line = head.bytes.iter().position(|byte| *byte == b'\n')?;
-        Fields::read(entry.meta.status, &head.bytes.slice(line + 1..))
+        let line = head.iter().position(|byte| *byte == b'\n')?;
+        Fields::read(entry.status(), head.get(line + 1..)?, tail)
     };
     let fields = match shape {
         Shape::Whole => match hit.kept_fields() {
             Some(kept) => kept.get_or_init(read_whole).clone(),
             None => read_whole(),
         },
-        Shape::NotModified => Fields::read(StatusCode::NOT_MODIFIED, &from(parts.after_content)?),
+        Shape::NotModified => Fields::read(StatusCode::NOT_MODIFIED, from(parts.after_content)?, tail),
         Shape::Part(part) => {
-            let mut fields = Fields::read(StatusCode::PARTIAL_CONTENT, &from(parts.after_length)?)?;
+            let mut fields = Fields::read(StatusCode::PARTIAL_CONTENT, from(parts.after_length)?, tail)?;
             let length = part.end.saturating_sub(part.start);
             fields.map.insert(CONTENT_LENGTH, length.into());
             fields.map.insert(CONTENT_RANGE, range::content_range(part, entry.length));

@@ -4,7 +4,7 @@
 use crate::engine::outcome::Kind;
 use crate::engine::policy::Policy;
 use crate::engine::rules::Resolved;
-use crate::engine::site::Engine;
+use crate::engine::site::{Engine, Site};
 use crate::observe::metrics::RequestCounts;
 use crate::store::Key;
 use arc_swap::{ArcSwapOption, Guard};
@@ -59,12 +59,14 @@ impl Asked {
 pub struct Governed {
     pub policy: Arc<Policy>,
     pub counts: RequestCounts,
+    /// How the heads of its answers end.
+    pub(super) tail: Arc<[u8]>,
 }
 
 impl Governed {
-    pub(super) fn new(engine: &Engine, policy: Arc<Policy>) -> Arc<Self> {
+    pub(super) fn new(engine: &Engine, site: &Site, policy: Arc<Policy>) -> Arc<Self> {
         let counts = engine.metrics.counts(&policy.rule, Kind::Hit.as_str());
-        Arc::new(Self { policy, counts })
+        Arc::new(Self { tail: super::tail(site, &policy), policy, counts })
     }
 }
 
@@ -112,7 +114,7 @@ impl Memo {
 
 impl Engine {
     /// Remembers where this raw host and target lead, if that depends on nothing else.
-    pub fn remember(&self, plain: &Plain<'_>, key: &Key, resolved: &Resolved, generation: u64) {
+    pub fn remember(&self, plain: &Plain<'_>, key: &Key, resolved: &Resolved, site: &Site) {
         let policy = &resolved.policy;
         let simple = resolved.repeatable
             && !resolved.disagree
@@ -127,13 +129,13 @@ impl Engine {
             return;
         }
         let Some(slot) = self.memos.slot(plain.hash(self.seed)) else { return };
-        let same = slot.load().as_ref().is_some_and(|m| m.is(plain, generation));
+        let same = slot.load().as_ref().is_some_and(|m| m.is(plain, site.generation));
         if !same {
             slot.store(Some(Arc::new(Memo {
-                asked: Asked::new(plain, generation),
+                asked: Asked::new(plain, site.generation),
                 key: key.clone(),
                 resolved: resolved.clone(),
-                governed: Governed::new(self, policy.clone()),
+                governed: Governed::new(self, site, policy.clone()),
             })));
         }
     }

@@ -13,12 +13,11 @@ pub mod head;
 pub mod memo;
 mod ready;
 
-pub use head::{complete, eligible, prepare, response_head};
+pub use head::{complete, eligible, prepare, response_head, tail};
 pub use memo::{Governed, Memos, Plain};
 pub use ready::Ready;
 
 use crate::engine::answer::Ask;
-use crate::engine::fetch::content_type;
 use crate::engine::plan::{self, Lookup, Plan, Seen, StaleWhy, Wishes};
 use crate::engine::policy::Policy;
 use crate::engine::ryw;
@@ -27,6 +26,7 @@ use crate::purge::Verdict;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::coding::Coding;
 use crate::semantics::{preconditions, range, vary};
+use crate::store::entry::Described;
 use crate::store::forms::Form;
 use crate::store::{Entry, Resource};
 use crate::time::Mono;
@@ -107,18 +107,17 @@ impl FastHit {
     /// [`deliver::from_entry`]: crate::engine::deliver::from_entry
     pub fn shape(&self, method: &Method, asked: &HeaderMap) -> Option<Shape> {
         let entry = self.entry();
-        let meta = &entry.meta;
-        let verdict = preconditions::evaluate(method, asked, meta.status, &meta.headers, meta.received);
+        let verdict = preconditions::evaluate(method, asked, entry.status, entry, entry.received);
         let shape = if verdict == preconditions::Verdict::NotModified {
             Shape::NotModified
         } else {
-            match range::select(method, asked, meta.status, &meta.headers, entry.length) {
+            match range::select(method, asked, entry.status, entry, entry.length) {
                 range::Selected::Whole => Shape::Whole,
                 range::Selected::One(part) => Shape::Part(part),
                 range::Selected::Many(_) | range::Selected::Unsatisfiable => return None,
             }
         };
-        (shape == Shape::Whole || entry.head.parts.is_some()).then_some(shape)
+        (shape == Shape::Whole || entry.head_parts().is_some()).then_some(shape)
     }
 }
 
@@ -137,7 +136,7 @@ impl Engine {
         }
         let (age, stale) = self.usable_as_it_is(entry, policy, now)?;
         let form = self.fast_form(policy, entry, &fields)?;
-        Some(FastHit { form, age, ttl: entry.meta.freshness.ttl(age), stale, ..hit })
+        Some(FastHit { form, age, ttl: entry.freshness().ttl(age), stale, ..hit })
     }
 
     fn find_far(&self, hash: u64, plain: &Plain<'_>, fields: &impl Fields) -> Option<Found> {
@@ -147,13 +146,12 @@ impl Engine {
         let resource = self.memory.get(&memo.key)?;
         let entry = select(memo, &resource, fields)?;
         // Made under another configuration, or not for the fast lane.
-        if entry.head.generation != site.generation || entry.head.bytes.is_empty() {
+        if entry.generation() != site.generation || entry.head().is_empty() {
             return None;
         }
         let governed = if memo.resolved.awaits_response() {
-            let content_type = content_type(&entry.meta.headers);
-            let policy = site.rules.resolve_response(&memo.resolved, entry.meta.status, content_type);
-            Governed::new(self, policy)
+            let policy = site.rules.resolve_response(&memo.resolved, entry.status, entry.content_type());
+            Governed::new(self, &site, policy)
         } else {
             memo.governed.clone()
         };
@@ -173,16 +171,16 @@ impl Engine {
         if self.verdict(entry) != Verdict::Clean || !self.is_synced(now) {
             return None;
         }
-        let age = entry.meta.age(now);
+        let age = entry.age(now);
         let verdict = Seen::Clean;
-        let found = plan::Found { freshness: &entry.meta.freshness, age, verdict, unsynced: false };
+        let found = plan::Found { freshness: entry.freshness(), age, verdict, unsynced: false };
         let wishes = Wishes { honour_client: true, early_refresh: policy.early_refresh };
         // No draw here: where an early refresh is at all likely the ordinary way draws for it, once.
         let plan = plan::decide(
             Lookup::Found(found),
             &RequestDirectives::default(),
             wishes,
-            entry.meta.fetch_time,
+            entry.fetch_time(),
             LUCKIEST,
         );
         match plan {
@@ -207,7 +205,7 @@ fn is_in_cookies(fields: &impl Fields) -> bool {
 /// The entry that this request selects among a resource's variants.
 fn select<'r>(memo: &Memo, resource: &'r Resource, fields: &impl Fields) -> Option<&'r Arc<Entry>> {
     if let [only] = resource.variants.as_slice()
-        && only.meta.nominated.is_empty()
+        && only.nominated().is_empty()
     {
         return Some(only);
     }
@@ -222,7 +220,7 @@ fn select<'r>(memo: &Memo, resource: &'r Resource, fields: &impl Fields) -> Opti
 fn selecting(variants: &[Arc<Entry>], fields: &impl Fields) -> Option<HeaderMap> {
     let mut map = HeaderMap::new();
     let mut well = true;
-    for name in variants.iter().flat_map(|e| e.meta.nominated.iter()) {
+    for name in variants.iter().flat_map(|e| e.nominated().iter()) {
         if map.contains_key(name) {
             continue;
         }
@@ -241,11 +239,11 @@ impl Ask {
     /// After a reload a prepared head is of no use to the fast lane: makes one by the new rules, once.
     pub(super) fn prepare_anew(&self, entry: &Arc<Entry>) {
         // What is just being refreshed is replaced anyway; a copy would be refreshed again.
-        if entry.head.generation >= self.site.generation || !entry.try_refresh() {
+        if entry.generation() >= self.site.generation || !entry.try_refresh() {
             return;
         }
-        let policy = self.policy_for(entry.meta.status, &entry.meta.headers);
-        let anew = self.engine.seal_again(&self.site, &policy, entry.meta.clone(), entry);
+        let policy = self.policy_for(entry.status, entry.content_type());
+        let anew = self.engine.seal_again(&self.site, &policy, entry.describe(), entry);
         self.engine.memory.replace(&self.key, entry, Arc::new(anew));
         entry.refresh_done();
     }

@@ -9,6 +9,7 @@ use super::head;
 use super::memo::{Asked, Governed, Memo, Plain};
 use crate::engine::site::Engine;
 use crate::semantics::coding::Coding;
+use crate::store::entry::Described;
 use crate::store::{Entry, Key, Resource};
 use http::HeaderName;
 use smallvec::SmallVec;
@@ -136,7 +137,7 @@ impl Engine {
             choices.clear();
         }
         let spelling = spelling(&nominated, fields).as_slice().into();
-        let generation = entry.head.generation;
+        let generation = entry.generation();
         let (entry, governed) = (entry.clone(), governed.clone());
         choices.push(Choice { spelling, entry, governed, fields: Default::default() });
         let ready = Ready {
@@ -150,12 +151,14 @@ impl Engine {
         self.near.put(hash, weight, Arc::new(ready));
     }
 
-    /// Lets go of what has left the store, also where a thread has nothing to do. Runs for as long as it is polled; `app`
+    /// Lets go of what has left the store, also where a thread has nothing to do, and of what is stored and of no use any more.
+    /// Runs for as long as it is polled; `app`
     /// runs it in the background.
     pub async fn sweep_near(self: Arc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
             self.near.sweep(|ready| self.keeps_near(ready));
+            self.memory.expire(self.clock.mono());
         }
     }
 
@@ -166,7 +169,7 @@ impl Engine {
 
 fn nominated(resource: &Resource) -> Arc<[HeaderName]> {
     let mut names: Vec<HeaderName> =
-        resource.variants.iter().flat_map(|entry| entry.meta.nominated.iter().cloned()).collect();
+        resource.variants.iter().flat_map(|entry| entry.nominated().iter().cloned()).collect();
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names.into()

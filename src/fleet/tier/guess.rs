@@ -28,11 +28,11 @@ impl Guesses {
         self.seen.get(&key.hash_value()).unwrap_or_else(|| self.usual.clone())
     }
 
-    pub fn remember(&self, key: &Key, nominated: &Arc<[HeaderName]>) {
-        if *nominated == self.usual {
+    pub fn remember(&self, key: &Key, nominated: &[HeaderName]) {
+        if *nominated == *self.usual {
             self.seen.invalidate(&key.hash_value());
         } else {
-            self.seen.insert(key.hash_value(), nominated.clone());
+            self.seen.insert(key.hash_value(), nominated.into());
         }
     }
 }

@@ -112,7 +112,7 @@ impl Node {
     fn entry_of(&self, meta: Meta, body: &[u8]) -> Entry {
         let body = Bytes::copy_from_slice(body);
         let length = body.len() as u64;
-        Entry::new(meta, Arc::from([body]), length, None, PreparedHead::default())
+        Entry::new(meta, body, length, None, PreparedHead::default())
     }
 }
 

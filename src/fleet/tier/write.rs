@@ -15,6 +15,7 @@ use super::words::{Op, Outcome, call};
 use crate::fleet::links::{CallError, Role};
 use crate::fleet::names::KeyNames;
 use crate::fleet::value::{BORN, ChunkWriter, Encoded, Generation, Header};
+use crate::store::entry::Described;
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub(super) async fn write(tier: &Tier, item: Item) {
 /// Whatever comes of it, the lease is released: by the script, or as it is dropped.
 async fn written(tier: &Tier, item: Item, budget: &Budget<'_>) -> Result<Outcome, Outcome> {
     let names = tier.names.of(&item.key);
-    let meta = &item.entry.meta;
+    let nominated = item.entry.nominated();
     let encoded = tier
         .codec
         .encode(&item.key, &tier.names, &item.entry, tier.store_clock())
@@ -58,9 +59,9 @@ async fn written(tier: &Tier, item: Item, budget: &Budget<'_>) -> Result<Outcome
         return Err(Outcome::Useless);
     }
     let mut vary = Bytes::new();
-    if !meta.nominated.is_empty() {
-        vary = tier.codec.encode_vary(&item.key, &tier.names, &meta.nominated).map_err(Outcome::Cannot)?;
-        tier.guesses.remember(&item.key, &meta.nominated);
+    if !nominated.is_empty() {
+        vary = tier.codec.encode_vary(&item.key, &tier.names, nominated).map_err(Outcome::Cannot)?;
+        tier.guesses.remember(&item.key, nominated);
     }
     let Encoded { name, record, chunks, generation, px } = encoded;
     let (count, px) = (chunks.pieces(), px.max(SHORTEST));
@@ -145,7 +146,7 @@ async fn publish(
     let keys = [name, vary_name.as_bytes(), mark_name.as_bytes(), lease_name];
     let px = millis(px);
     let born_at = BORN.start.to_string();
-    let born = item.entry.meta.born.id.0.to_be_bytes();
+    let born = item.entry.born.id.0.to_be_bytes();
     let magic = record.get(..MAGIC).unwrap_or_default();
     let args = [record, px.as_bytes(), vary, token, magic, born_at.as_bytes(), &born];
     let patience = budget.left().map_err(Outcome::Failed)?;

@@ -35,9 +35,9 @@ pub use wire::MAX_FIELDS;
 
 use super::names::Names;
 use super::settings::Keys;
-use crate::body::Chunks;
+use crate::body::{Chunks, Pieces};
 use crate::purge::sync::NEVER;
-use crate::store::entry::Meta;
+use crate::store::entry::{Described, Meta};
 use crate::store::{Entry, Key};
 use crate::time::Mono;
 use bytes::Bytes;
@@ -67,7 +67,7 @@ const USUAL_META: usize = 2048;
 pub struct Stored {
     /// `born.local` is 0, `arrived` on this node's clock, `began` never: it was not filled here.
     pub meta: Meta,
-    pub body: Arc<[Bytes]>,
+    pub body: Pieces,
     pub length: u64,
     pub trailers: Option<HeaderMap>,
 }
@@ -235,7 +235,7 @@ impl Codec {
         entry: &Entry,
         clock: StoreClock,
     ) -> Result<Encoded, CannotEncode> {
-        let meta = &entry.meta;
+        let meta = &entry.describe();
         let of_key = names.of(key);
         let variant = (!meta.nominated.is_empty()).then(|| names.variant(&meta.variant));
         let name = of_key.record(variant.as_ref());
@@ -247,7 +247,7 @@ impl Codec {
         let room = if inline { entry.length as usize } else { 0 };
         let mut out = Vec::with_capacity(HEADER + room + USUAL_META);
         out.resize(HEADER, 0);
-        let mut out = wire::encode(key, meta, entry.trailers.as_ref(), clock, out)?;
+        let mut out = wire::encode(key, meta, entry.trailers().as_ref(), clock, out)?;
         let meta_len = out.len() - HEADER;
         if inline {
             body.clone().for_each(|piece| out.extend_from_slice(&piece));
@@ -297,12 +297,11 @@ impl Codec {
         let body = payload.split_off(meta_len);
         let (meta, trailers) = wire::decode(key, header.born, &payload, now)?;
         if header.chunks > 0 {
-            let head = Stored { meta, body: Arc::from([]), length: header.total, trailers };
+            let head = Stored { meta, body: Bytes::new().into(), length: header.total, trailers };
             return Ok(Record::Chunked(Box::new(Chunked::new(head, header, sealer))));
         }
         let length = body.len() as u64;
-        let body: Arc<[Bytes]> =
-            if body.is_empty() { Arc::from([]) } else { Arc::from([own(body, meta_len)]) };
+        let body = if body.is_empty() { body } else { own(body, meta_len) }.into();
         Ok(Record::Whole(Box::new(Stored { meta, body, length, trailers })))
     }
 

@@ -66,7 +66,7 @@ fn filler(len: usize) -> Chunks {
         list.push(Bytes::from(vec![b'a' + (list.len() % 26) as u8; take]));
         left -= take;
     }
-    Chunks::new(list.into())
+    Chunks::new(list)
 }
 
 fn hit(target: &str) -> Option<usize> {

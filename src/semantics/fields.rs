@@ -1,0 +1,25 @@
+//! Where the rules look fields up: in a header map, or in what the store keeps of one. Both say the same, and no rule asks which it
+//! has before it.
+
+use http::{HeaderMap, HeaderName};
+
+/// A header section that is only read.
+pub trait Lookup {
+    /// The values of the lines of this name, in order.
+    fn values<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a, Self>;
+
+    /// The first of them.
+    fn first(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.values(name).next()
+    }
+
+    fn has(&self, name: &HeaderName) -> bool {
+        self.first(name).is_some()
+    }
+}
+
+impl Lookup for HeaderMap {
+    fn values<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.get_all(name).iter().map(http::HeaderValue::as_bytes)
+    }
+}

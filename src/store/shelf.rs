@@ -1,0 +1,581 @@
+//! The map of the memory tier: keys to values, bounded by the bytes that the values are charged with.
+//!
+//! It is cut into racks by the key's hash, each under a lock of its own that is held for a look-up, for the exchange of a
+//! pointer, or to find who goes, never while a caller decides or anything is freed. By frequency, a look-up writes to its
+//! rack's sketch: what is asked for most is kept in front of this ([`super::Near`]). The bound is one for all racks, so
+//! that one large value may take what it needs.
+//!
+//! # What goes
+//! Values are in a main queue, in which the one that was not asked for since its last turn is the next to go: least recently used, as
+//! CLOCK finds it. That is all by [`Order::Recency`].
+//!
+//! By [`Order::Frequency`] a value has to earn its place there (TinyLFU: Einziger, Friedman, Manes, ACM Transactions on Storage 2017). It
+//! comes into a small queue first, a tenth of all; when its turn is over it moves on if it was asked for more often than all
+//! those together that would have to go for it, and goes itself otherwise. So a scan washes through the small queue, and a large
+//! value must be worth what it displaces. How often a key was asked for, stored or not, a [`Sketch`] knows.
+//!
+//! Which was chosen for what reason, with figures: `docs/decisions/0011-memory-map.md`.
+
+use super::key::Key;
+use crate::time::Mono;
+use hashbrown::HashTable;
+use slab::Slab;
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Most racks, and the bytes that a rack should have at least: with few values a queue per rack says little of their order.
+const RACKS: u64 = 64;
+const RACK_BYTES: u64 = 64 << 20;
+
+/// Values that are looked at to find who goes; then the next does all the same: the lock is held meanwhile.
+const TURNS: usize = 64;
+
+/// The small queue has one part in so many.
+const SMALL: u64 = 10;
+
+/// Values that one call of [`Shelf::expire`] looks at.
+const LOOKS: usize = 4096;
+
+/// What decides who goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Frequency,
+    Recency,
+}
+
+/// What a value is charged with, and from when on it is of no use.
+#[derive(Clone, Copy, Debug)]
+pub struct Charge {
+    pub weight: u64,
+    pub useless_after: Mono,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Shelf<T> {
+    racks: Box<[Locked<T>]>,
+    capacity: u64,
+    used: AtomicU64,
+    len: AtomicU64,
+    order: Order,
+    /// What a rack has of the capacity, while nothing is larger than that.
+    share: u64,
+    /// Whose turn it is to give something up, and to be looked through for what is useless.
+    turn: AtomicUsize,
+    sweep: AtomicUsize,
+}
+
+/// Apart, so that no two threads write one cache line; some processors fetch lines in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Locked<T>(RwLock<Rack<T>>);
+
+#[derive(Debug)]
+struct Rack<T> {
+    /// Places in `nodes` by the hash of their key.
+    table: HashTable<u32>,
+    nodes: Slab<Node<T>>,
+    small: Queue,
+    main: Queue,
+    sketch: Sketch,
+    /// Where the search for what is useless goes on.
+    looked: usize,
+}
+
+#[derive(Debug)]
+struct Node<T> {
+    key: Key,
+    value: Arc<T>,
+    weight: u64,
+    /// Whole seconds, rounded up.
+    useless_after: u32,
+    /// Towards the head and the tail of its queue.
+    newer: u32,
+    older: u32,
+    /// It was asked for since its last turn.
+    used: AtomicBool,
+    is_main: bool,
+}
+
+/// Not a place.
+const NONE: u32 = u32::MAX;
+
+/// Newest at the head.
+#[derive(Debug)]
+struct Queue {
+    head: u32,
+    tail: u32,
+    weight: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { head: NONE, tail: NONE, weight: 0 }
+    }
+}
+
+impl<T> Shelf<T> {
+    /// `capacity` in bytes.
+    pub fn new(capacity: u64, order: Order) -> Self {
+        let racks = (capacity / RACK_BYTES).clamp(1, RACKS).next_power_of_two();
+        let rack = |_| Locked(RwLock::new(Rack::default()));
+        Self {
+            racks: (0..racks).map(rack).collect(),
+            capacity,
+            share: capacity / racks,
+            used: AtomicU64::new(0),
+            len: AtomicU64::new(0),
+            order,
+            turn: AtomicUsize::new(0),
+            sweep: AtomicUsize::new(0),
+        }
+    }
+
+    /// Bytes that all values are charged with.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    pub fn len(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A look-up that counts as a use.
+    pub fn get(&self, key: &Key) -> Option<Arc<T>> {
+        let rack = self.rack(key)?.read();
+        if self.order == Order::Frequency {
+            rack.sketch.count(key.hash_value());
+        }
+        let node = rack.node(rack.find(key)?)?;
+        if !node.used.load(Ordering::Relaxed) {
+            node.used.store(true, Ordering::Relaxed);
+        }
+        Some(node.value.clone())
+    }
+
+    /// A look-up that doesn't.
+    pub fn peek(&self, key: &Key) -> Option<Arc<T>> {
+        let rack = self.rack(key)?.read();
+        Some(rack.node(rack.find(key)?)?.value.clone())
+    }
+
+    /// Puts `new` (`None`: nothing) in the place of `seen` (`None`: nothing), if that is still what is there; tells whether it was.
+    /// Call [`Shelf::evict`] afterwards.
+    pub fn exchange(&self, key: &Key, seen: Option<&Arc<T>>, new: Option<(Arc<T>, Charge)>) -> bool {
+        let Some(locked) = self.rack(key) else { return false };
+        let mut rack = locked.write();
+        let place = rack.find(key);
+        let there = place.and_then(|place| rack.node(place)).map(|node| &node.value);
+        let same = match (there, seen) {
+            (None, None) => true,
+            (Some(there), Some(seen)) => Arc::ptr_eq(there, seen),
+            _ => false,
+        };
+        if !same {
+            return false;
+        }
+        // What was there is freed by the caller, who has it as `seen`.
+        match (place, new) {
+            (None, None) => {}
+            (None, Some((value, charge))) => {
+                self.used.fetch_add(charge.weight, Ordering::Relaxed);
+                self.len.fetch_add(1, Ordering::Relaxed);
+                rack.add(key.clone(), value, charge, self.order, self.share);
+            }
+            (Some(place), None) => {
+                if let Some(node) = rack.take(place) {
+                    self.gone(&node);
+                }
+            }
+            (Some(place), Some((value, charge))) => {
+                let before = rack.replace(place, value, charge);
+                self.used.fetch_add(charge.weight, Ordering::Relaxed);
+                self.used.fetch_sub(before, Ordering::Relaxed);
+            }
+        }
+        true
+    }
+
+    /// Gives up values until the rest fits, after something that weighs so much was put under this key. They are handed over outside
+    /// of all locks.
+    ///
+    /// First the rack of the key gives, down to its share of the capacity: there the newcomer has to be better than others. What is
+    /// missing for a large one the others give in turn.
+    pub fn evict(&self, key: &Key, weight: u64, mut gone: impl FnMut(Arc<T>)) {
+        let mut empty = 0;
+        while self.used() > self.capacity && empty < 2 * self.racks.len() {
+            let own = self
+                .rack(key)
+                .filter(|_| empty == 0)
+                .map(|rack| rack.write().evict(self.order, self.share.saturating_add(weight), self.share));
+            let out = own.filter(|out| !out.is_empty()).unwrap_or_else(|| {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                let rack = self.racks.get(turn % self.racks.len());
+                // Once round for those that have more than their share.
+                let most = if empty < self.racks.len() { self.share } else { 0 };
+                rack.map(|rack| rack.write().evict(self.order, most, self.share)).unwrap_or_default()
+            });
+            empty = if out.is_empty() { empty + 1 } else { 0 };
+            for node in out {
+                self.gone(&node);
+                gone(node.value);
+            }
+        }
+    }
+
+    /// Gives up some of what is useless by now: each call looks a little further. Reclaims memory, decides nothing.
+    pub fn expire(&self, now: Mono, mut gone: impl FnMut(Arc<T>)) {
+        let at = self.sweep.load(Ordering::Relaxed) % self.racks.len();
+        let Some(rack) = self.racks.get(at) else { return };
+        let (out, is_through) = rack.write().useless(now);
+        if is_through {
+            self.sweep.fetch_add(1, Ordering::Relaxed);
+        }
+        for node in out {
+            self.gone(&node);
+            gone(node.value);
+        }
+    }
+
+    /// All there is: a snapshot that may miss concurrent changes, and is taken rack by rack.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, Arc<T>)> + '_ {
+        self.racks.iter().flat_map(|rack| {
+            let rack = rack.read();
+            let pair = |(_, node): (usize, &Node<T>)| (node.key.clone(), node.value.clone());
+            rack.nodes.iter().map(pair).collect::<Vec<_>>()
+        })
+    }
+
+    fn gone(&self, node: &Node<T>) {
+        self.used.fetch_sub(node.weight, Ordering::Relaxed);
+        self.len.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn rack(&self, key: &Key) -> Option<&Locked<T>> {
+        // Other bits than the table of the rack goes by.
+        let at = usize::try_from(key.hash_value() >> 24).unwrap_or_default() & (self.racks.len() - 1);
+        self.racks.get(at)
+    }
+}
+
+impl<T> Locked<T> {
+    // A thread that died here was in the middle of nothing: values are told out of the lock.
+    fn read(&self) -> RwLockReadGuard<'_, Rack<T>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Rack<T>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Default for Rack<T> {
+    fn default() -> Self {
+        Self {
+            table: HashTable::new(),
+            nodes: Slab::new(),
+            small: Queue::default(),
+            main: Queue::default(),
+            sketch: Sketch::default(),
+            looked: 0,
+        }
+    }
+}
+
+fn wide(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}
+
+impl<T> Rack<T> {
+    fn find(&self, key: &Key) -> Option<u32> {
+        let is = |place: &u32| self.node(*place).is_some_and(|node| node.key == *key);
+        self.table.find(key.hash_value(), is).copied()
+    }
+
+    fn node(&self, place: u32) -> Option<&Node<T>> {
+        self.nodes.get(wide(place))
+    }
+
+    fn add(&mut self, key: Key, value: Arc<T>, charge: Charge, order: Order, share: u64) {
+        let hash = key.hash_value();
+        // Four thousand million values in a rack: not on a machine of today.
+        let Ok(place) = u32::try_from(self.nodes.vacant_key()) else { return };
+        self.nodes.insert(Node {
+            key,
+            value,
+            weight: charge.weight,
+            useless_after: seconds_up(charge.useless_after),
+            newer: NONE,
+            older: NONE,
+            used: AtomicBool::new(false),
+            is_main: order == Order::Recency,
+        });
+        let nodes = &self.nodes;
+        let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.key.hash_value());
+        self.table.insert_unique(hash, place, hash_of);
+        self.push(place);
+        if order == Order::Frequency {
+            self.sketch.fit(self.nodes.len());
+            // While there is room, nobody has to be better than anybody.
+            for _ in 0..2 {
+                if !self.is_small_over(share) || !self.has_room(self.small.tail, share) {
+                    break;
+                }
+                self.move_on(self.small.tail);
+            }
+        }
+    }
+
+    fn is_small_over(&self, share: u64) -> bool {
+        self.small.head != self.small.tail && self.small.weight > share / SMALL
+    }
+
+    /// In the main queue, beside what there is.
+    fn has_room(&self, place: u32, share: u64) -> bool {
+        self.node(place)
+            .is_some_and(|node| self.main.weight.saturating_add(node.weight) <= share - share / SMALL)
+    }
+
+    /// From the small queue to the main one.
+    fn move_on(&mut self, place: u32) {
+        self.unlink(place);
+        if let Some(node) = self.nodes.get_mut(wide(place)) {
+            node.is_main = true;
+            *node.used.get_mut() = false;
+        }
+        self.push(place);
+    }
+
+    /// Its weight before.
+    fn replace(&mut self, place: u32, value: Arc<T>, charge: Charge) -> u64 {
+        let Some(node) = self.nodes.get_mut(wide(place)) else { return 0 };
+        let before = std::mem::replace(&mut node.weight, charge.weight);
+        node.value = value;
+        node.useless_after = seconds_up(charge.useless_after);
+        let queue = if node.is_main { &mut self.main } else { &mut self.small };
+        queue.weight = queue.weight.saturating_add(charge.weight).saturating_sub(before);
+        before
+    }
+
+    fn take(&mut self, place: u32) -> Option<Node<T>> {
+        self.unlink(place);
+        let node = self.nodes.try_remove(wide(place))?;
+        if let Ok(found) = self.table.find_entry(node.key.hash_value(), |at| *at == place) {
+            found.remove();
+        }
+        self.give_back();
+        Some(node)
+    }
+
+    /// The next to go, if there is more than `most`: one, or all those that have to for one that moves on.
+    fn evict(&mut self, order: Order, most: u64, share: u64) -> SmallVec<[Node<T>; 4]> {
+        let mut out = SmallVec::new();
+        if self.small.weight + self.main.weight <= most {
+            return out;
+        }
+        for _ in 0..TURNS {
+            if !self.is_small_over(share) || !self.has_room(self.small.tail, share) {
+                break;
+            }
+            self.move_on(self.small.tail);
+        }
+        let candidate = self.small.tail;
+        if order == Order::Recency || (!self.is_small_over(share) && self.main.tail != NONE) {
+            let victim = self.victims(1, u64::MAX).and_then(|all| all.first().copied());
+            out.extend(self.take(victim.unwrap_or(self.main.tail)));
+            return out;
+        }
+        let Some(node) = self.node(candidate) else { return out };
+        let (weight, count) = (node.weight, self.sketch.estimate(node.key.hash_value()));
+        match self.victims(weight, count) {
+            Some(victims) => {
+                self.move_on(candidate);
+                out.extend(victims.into_iter().filter_map(|place| self.take(place)));
+            }
+            None => out.extend(self.take(candidate)),
+        }
+        out
+    }
+
+    /// From the end of the main queue, as many as weigh so much; those that were asked for get another turn. `None`: they were, all in
+    /// all, asked for no less often than `count`, or are too many.
+    fn victims(&mut self, weight: u64, count: u64) -> Option<SmallVec<[u32; 8]>> {
+        let mut found: SmallVec<[u32; 8]> = SmallVec::new();
+        let (mut weighs, mut counts) = (0, 0);
+        let mut next = self.main.tail;
+        for _ in 0..TURNS {
+            if weighs >= weight {
+                return Some(found);
+            }
+            let place = next;
+            let node = self.nodes.get_mut(wide(place))?;
+            next = node.newer;
+            if std::mem::take(node.used.get_mut()) {
+                self.unlink(place);
+                self.push(place);
+                next = if next == NONE { place } else { next };
+                continue;
+            }
+            weighs += node.weight;
+            if count != u64::MAX {
+                counts += self.sketch.estimate(node.key.hash_value());
+                // One for one it must be better. A large one may be a little worse than the sum: that is about requests, and bytes
+                // count too.
+                let leave = 1 + found.len().min(1) as u64;
+                if counts * 2 >= count * (1 + leave) {
+                    return None;
+                }
+            }
+            found.push(place);
+        }
+        None
+    }
+
+    /// What is useless among the next few, and whether these were the last.
+    fn useless(&mut self, now: Mono) -> (Vec<Node<T>>, bool) {
+        let end = self.looked.saturating_add(LOOKS).min(self.nodes.capacity());
+        let now = now.0 / 1000;
+        let places: Vec<u32> = (self.looked..end)
+            .filter(|at| self.nodes.get(*at).is_some_and(|node| u64::from(node.useless_after) <= now))
+            .filter_map(|at| u32::try_from(at).ok())
+            .collect();
+        let is_through = end >= self.nodes.capacity();
+        self.looked = if is_through { 0 } else { end };
+        (places.into_iter().filter_map(|place| self.take(place)).collect(), is_through)
+    }
+
+    fn queue(&mut self, place: u32) -> Option<(&mut Queue, &mut Slab<Node<T>>)> {
+        let is_main = self.nodes.get(wide(place))?.is_main;
+        let queue = if is_main { &mut self.main } else { &mut self.small };
+        Some((queue, &mut self.nodes))
+    }
+
+    /// To the head of its queue.
+    fn push(&mut self, place: u32) {
+        let Some((queue, nodes)) = self.queue(place) else { return };
+        let before = std::mem::replace(&mut queue.head, place);
+        if let Some(node) = nodes.get_mut(wide(place)) {
+            (node.newer, node.older) = (NONE, before);
+            queue.weight = queue.weight.saturating_add(node.weight);
+        }
+        match nodes.get_mut(wide(before)) {
+            Some(older) => older.newer = place,
+            None => queue.tail = place,
+        }
+    }
+
+    /// Out of its queue.
+    fn unlink(&mut self, place: u32) {
+        let Some((queue, nodes)) = self.queue(place) else { return };
+        let Some(node) = nodes.get(wide(place)) else { return };
+        let (newer, older) = (node.newer, node.older);
+        queue.weight = queue.weight.saturating_sub(node.weight);
+        match nodes.get_mut(wide(newer)) {
+            Some(node) => node.older = older,
+            None => queue.head = older,
+        }
+        match nodes.get_mut(wide(older)) {
+            Some(node) => node.newer = newer,
+            None => queue.tail = newer,
+        }
+    }
+
+    /// Tables keep their room when they empty; after a purge of nearly all that would be much of what was to be freed.
+    fn give_back(&mut self) {
+        if self.table.capacity() > 4096 && self.table.len() < self.table.capacity() / 8 {
+            let nodes = &self.nodes;
+            let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.key.hash_value());
+            self.table.shrink_to(self.table.len() * 2, hash_of);
+        }
+        if self.nodes.is_empty() && self.nodes.capacity() > 256 {
+            self.nodes = Slab::new();
+        }
+    }
+}
+
+/// How often keys were asked for lately, about: a count-min sketch of counters with four bits, four for each key, all in one line of the
+/// processor's cache. Who comes by at the same time may count as one.
+#[derive(Debug, Default)]
+struct Sketch {
+    /// Sixteen counters each; whole lines.
+    words: Box<[AtomicU64]>,
+    /// Counted since all counters were halved.
+    counted: AtomicU32,
+}
+
+/// Words of a line.
+const LINE: usize = 8;
+
+/// Low bits of all counters after they were halved.
+const HALVES: u64 = 0x7777_7777_7777_7777;
+
+impl Sketch {
+    /// Room for so many keys, and the old forgotten by and by: all are halved after six times as many counts.
+    fn fit(&mut self, keys: usize) {
+        let wanted = (keys / 2).next_power_of_two().max(LINE);
+        if self.words.len() < wanted {
+            // Twice as many lines say the same of every key as before.
+            let times = (wanted / self.words.len().max(1)).max(1);
+            let old: Vec<u64> = self.words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+            let all = old.iter().copied().cycle().take(old.len() * times);
+            self.words = match old.is_empty() {
+                true => (0..wanted).map(|_| AtomicU64::new(0)).collect(),
+                false => all.map(AtomicU64::new).collect(),
+            };
+        }
+        let most = u32::try_from(self.words.len() * 12).unwrap_or(u32::MAX);
+        if *self.counted.get_mut() >= most {
+            *self.counted.get_mut() /= 2;
+            for word in &mut self.words {
+                *word.get_mut() = (*word.get_mut() >> 1) & HALVES;
+            }
+        }
+    }
+
+    /// The words and shifts of a key's counters.
+    fn counters(&self, hash: u64) -> impl Iterator<Item = (&AtomicU64, u32)> {
+        let hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let lines = (self.words.len() / LINE).max(1);
+        let line = (usize::try_from(hash >> 40).unwrap_or_default() & (lines - 1)) * LINE;
+        (0..4).filter_map(move |n| {
+            let bits = hash >> (8 * n);
+            let word = line + 2 * n as usize + (bits & 1) as usize;
+            Some((self.words.get(word)?, ((bits >> 1) & 15) as u32 * 4))
+        })
+    }
+
+    fn count(&self, hash: u64) {
+        for (word, shift) in self.counters(hash) {
+            let now = word.load(Ordering::Relaxed);
+            if (now >> shift) & 15 < 15 {
+                word.store(now + (1 << shift), Ordering::Relaxed);
+            }
+        }
+        let counted = self.counted.load(Ordering::Relaxed);
+        self.counted.store(counted.saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn estimate(&self, hash: u64) -> u64 {
+        self.counters(hash)
+            .map(|(word, shift)| (word.load(Ordering::Relaxed) >> shift) & 15)
+            .min()
+            .unwrap_or(0)
+    }
+}
+
+fn seconds_up(at: Mono) -> u32 {
+    u32::try_from(at.0.div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[path = "shelf_tests.rs"]
+mod tests;
