@@ -197,7 +197,10 @@ where
             match accepted {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok((request, respond)))) => self.accepted(request, respond),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.ended(Some(error))),
+                Poll::Ready(Some(Err(error))) => {
+                    self.ended(Some(error));
+                    return Poll::Ready(());
+                }
                 Poll::Ready(None) => return Poll::Ready(()),
             }
         }
