@@ -1,8 +1,8 @@
 //! HTTP/2 for clients (RFC 9113), on the `h2` crate directly: hyper's server has no way to send interim
 //! responses (1xx), and no hook for the checks made here.
 //!
-//! One task per connection drives frames and accepts streams, and answers plain hits at once ([`fast`]); one task per other
-//! stream answers it. The streams' tasks belong to the connection's: when it ends, they are ended, and with them the
+//! One task per connection drives frames and accepts streams, and answers plain hits at once ([`fast`]), whose
+//! writes it gathers ([`batch`]); one task per other stream answers it. The streams' tasks belong to the connection's: when it ends, they are ended, and with them the
 //! handlers' futures.
 //!
 //! | against | what holds |
@@ -18,6 +18,7 @@
 //! fields, a `content-length` that is not the sum of DATA) ends the stream or the connection with
 //! PROTOCOL_ERROR and never becomes a request. What it lets pass is in [`head`].
 
+mod batch;
 mod fast;
 mod head;
 mod request_body;
@@ -31,13 +32,16 @@ pub use request_body::BodyError;
 
 use super::handler::{Conn, Handler, Limits};
 use super::listener::told_to_drain;
+use batch::{Batch, Batched};
 use bytes::Bytes;
 use h2::server::{Builder, Connection};
 use h2::{Reason, RecvStream};
 use http::Request;
 use stall::{Guarded, Progress};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 use stream::{Context, StreamEnd};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -75,6 +79,7 @@ pub async fn serve<IO, H>(
     H: Handler,
 {
     let (io, progress) = Guarded::new(io, limits.write_stall_timeout);
+    let (io, batch) = Batched::new(io);
     let handshake = builder(&limits).handshake::<_, Bytes>(io);
     let connection = match timeout(limits.header_read_timeout, handshake).await {
         Ok(Ok(connection)) => connection,
@@ -92,6 +97,7 @@ pub async fn serve<IO, H>(
         idle,
         progress,
         seen: 0,
+        batch,
         closing: false,
         answered: false,
     };
@@ -117,10 +123,8 @@ fn builder(limits: &Limits) -> Builder {
     builder
 }
 
-type Accepted = (Request<RecvStream>, h2::server::SendResponse<Bytes>);
-
 struct Serving<IO, H> {
-    connection: Connection<Guarded<IO>, Bytes>,
+    connection: Connection<Batched<Guarded<IO>>, Bytes>,
     context: Arc<Context<H>>,
     streams: JoinSet<StreamEnd>,
     resets: Resets,
@@ -129,6 +133,7 @@ struct Serving<IO, H> {
     progress: Progress,
     /// `progress` when `idle` was last set.
     seen: u64,
+    batch: Batch,
     /// GOAWAY has been sent.
     closing: bool,
     /// A stream has been answered without a task since `idle` was last set.
@@ -143,33 +148,67 @@ where
     async fn run(&mut self, drain: &mut watch::Receiver<bool>) {
         // Registered once: every registration takes a lock that all connections share.
         let mut told = std::pin::pin!(told_to_drain(drain));
-        let maximum = usize::try_from(self.context.limits.h2_streams).unwrap_or(usize::MAX);
         let mut draining = false;
-        loop {
-            let full = self.streams.len() >= maximum;
-            tokio::select! {
-                biased;
-                Some(ended) = self.streams.join_next(), if !self.streams.is_empty() => self.stream_ended(ended),
-                accepted = next(&mut self.connection, full) => match accepted {
-                    Some(Ok((request, respond))) => self.accepted(request, respond),
-                    Some(Err(error)) => {
-                        return tracing::debug!(%error, peer = %self.context.conn.peer, "HTTP/2 connection ended");
-                    }
-                    None => return,
-                },
-                () = &mut told, if !draining => {
+        poll_fn(|cx| {
+            loop {
+                while let Poll::Ready(Some(ended)) = self.streams.poll_join_next(cx) {
+                    self.stream_ended(ended);
+                }
+                if self.poll_connection(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                // What is decided from here on has to go through the connection.
+                if !draining && told.as_mut().poll(cx).is_ready() {
                     draining = true;
                     if !self.closing {
                         self.say_goodbye();
+                        continue;
                     }
                 }
-                () = self.idle.as_mut(), if self.streams.is_empty() => {
-                    if !self.still_of_use() {
-                        return;
-                    }
+                if self.resets.poll_window_over(cx).is_ready() {
+                    self.resets.count = 0;
                 }
-                () = Resets::window_over(&mut self.resets.window) => self.resets.count = 0,
+                if !self.streams.is_empty() || self.idle.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                if !self.still_of_use() {
+                    return Poll::Ready(());
+                }
             }
+        })
+        .await;
+    }
+
+    /// Takes and begins to answer whatever has come; ready when the connection is over. As long as there are as many tasks
+    /// as there may be, nothing is taken.
+    fn poll_connection(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        let maximum = usize::try_from(self.context.limits.h2_streams).unwrap_or(usize::MAX);
+        loop {
+            if self.streams.len() >= maximum {
+                self.batch.release();
+                return self.connection.poll_closed(cx).map(|ended| self.ended(ended.err()));
+            }
+            self.batch.hold();
+            let mut accepted = self.connection.poll_accept(cx);
+            if accepted.is_pending() && self.batch.release() {
+                // Nothing more has come: what was gathered leaves with this.
+                accepted = self.connection.poll_accept(cx);
+            }
+            match accepted {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok((request, respond)))) => self.accepted(request, respond),
+                Poll::Ready(Some(Err(error))) => {
+                    self.ended(Some(error));
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn ended(&self, error: Option<h2::Error>) {
+        if let Some(error) = error {
+            tracing::debug!(%error, peer = %self.context.conn.peer, "HTTP/2 connection ended");
         }
     }
 
@@ -235,20 +274,6 @@ where
     }
 }
 
-/// The next stream; or only the end of the connection, while there are as many tasks as there may be.
-async fn next<IO>(
-    connection: &mut Connection<Guarded<IO>, Bytes>,
-    full: bool,
-) -> Option<Result<Accepted, h2::Error>>
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    if !full {
-        return connection.accept().await;
-    }
-    std::future::poll_fn(|cx| connection.poll_closed(cx)).await.err().map(Err)
-}
-
 /// Resets by the client in the current window.
 struct Resets {
     limit: u32,
@@ -264,11 +289,12 @@ impl Resets {
         self.count > self.limit
     }
 
-    async fn window_over(window: &mut Option<Pin<Box<Sleep>>>) {
-        match window {
-            Some(sleep) => sleep.await,
-            None => std::future::pending().await,
+    fn poll_window_over(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        let Some(window) = &mut self.window else { return Poll::Pending };
+        let over = window.as_mut().poll(cx);
+        if over.is_ready() {
+            self.window = None;
         }
-        *window = None;
+        over
     }
 }
