@@ -56,7 +56,7 @@ pub(super) fn refresh(engine: &Arc<Engine>, site: &Arc<Site>, write: &Incoming) 
     let Some(resource) = engine.memory.get(&ask.key) else { return };
     let impersonal = |nominated: &[HeaderName]| !nominated.iter().any(|name| PERSONAL.contains(name));
     let Some(last) = resource.variants.iter().find(|e| impersonal(e.nominated())) else { return };
-    ask.headers.extend(vary::nominated_fields(last.variant()));
+    Arc::make_mut(&mut ask.headers).extend(vary::nominated_fields(last.variant()));
     let held = ask.look_up(engine.now());
     if let Some((entry, _)) = &held.entry {
         ask.refresh_in_background(&held, entry);

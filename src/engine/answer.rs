@@ -34,6 +34,7 @@ use crate::trace::Trace;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -67,7 +68,7 @@ pub(super) struct Ask {
     pub arrived: u64,
     pub asked: Arc<Asked>,
     /// Normalised, with the rules' edits: what selects a variant and goes to the origin.
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     pub directives: RequestDirectives,
     pub key: Key,
     pub path_and_query: String,
@@ -79,6 +80,8 @@ pub(super) struct Ask {
     pub forced: bool,
     pub raw: Option<Raw>,
     pub sharing: Option<Sharing>,
+    /// See [`Fetch::marked`].
+    pub marked: Option<Mark>,
     /// Only to be explained: nothing is set going.
     pub dry: bool,
     pub trace: Trace,
@@ -155,7 +158,7 @@ impl Ask {
         Self {
             arrived: engine.purges.version(),
             path_and_query,
-            headers,
+            headers: Arc::new(headers),
             key,
             target: target.into(),
             base,
@@ -172,6 +175,7 @@ impl Ask {
             forced: incoming.forced,
             raw: incoming.raw,
             sharing: None,
+            marked: None,
             dry: false,
             trace: incoming.trace,
             body,
@@ -273,13 +277,19 @@ impl Ask {
     /// Nothing is stored, and most likely nothing will be: the client's conditions and ranges go to the origin
     /// (RFC 9111 §4.3.2), which may then answer 304 or 206.
     fn forward_conditions(&mut self) {
-        for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
+        let own = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE];
+        let compress = self.site.rules.compress();
+        if !compress && !own.iter().any(|name| self.asked.headers.contains_key(name)) {
+            return;
+        }
+        let headers = Arc::make_mut(&mut self.headers);
+        for name in own {
             for value in self.asked.headers.get_all(&name) {
-                self.headers.append(name.clone(), value.clone());
+                headers.append(name.clone(), value.clone());
             }
         }
-        if self.site.rules.compress() {
-            coding::restore(&mut self.headers);
+        if compress {
+            coding::restore(headers);
         }
     }
 
@@ -288,7 +298,9 @@ impl Ask {
     }
 
     async fn answer(mut self) -> Answered {
-        let mark = self.engine.markers.get(&self.key, self.engine.clock.now().mono);
+        let look = self.engine.markers.look(&self.key, self.engine.clock.now().mono);
+        let mark = look.map(|(mark, _)| mark);
+        self.marked = look.filter(|(_, lasts)| *lasts).map(|(mark, _)| mark);
         let apart = self.keeps_apart(mark);
         // An answer to a request with `no-store` is for nobody else (RFC 9111 §5.2.1.5).
         let mut alone = self.policy().coalesce.is_none() || self.directives.no_store || apart;
@@ -316,14 +328,14 @@ impl Ask {
                 if mark == Some(Mark::NotShareable) && held.entry.is_none() {
                     self.forward_conditions();
                 }
-                return self.lead(held, going, flight, None, collapsed).await;
+                return self.lead(held, going, flight, None, (collapsed, apart)).await;
             }
             let variant = hint.take().or_else(|| held.variant_hint(&self.headers));
             let flight_key = self.flight_key(variant);
             let start = || self.is_current(&held).then(|| self.start());
             let flight = match self.engine.flights.join_or_lead(&flight_key, |f| self.may_join(f), start) {
                 Ticket::Lead(flight) => {
-                    return self.lead(held, going, flight, Some(flight_key), collapsed).await;
+                    return self.lead(held, going, flight, Some(flight_key), (collapsed, false)).await;
                 }
                 Ticket::Wait(flight) => flight,
                 Ticket::LookAgain => continue,
@@ -397,19 +409,26 @@ impl Ask {
         pass::relay_plainly(self, answer, PassWhy::Head, member, now)
     }
 
-    /// Starts the fetch and answers with what it brings.
+    /// Starts the fetch and answers with what it brings. `apart`: most likely nothing of it will be stored, and nobody else
+    /// waits for it.
     async fn lead(
         self,
         held: Held,
         going: Going,
         flight: Arc<Flight>,
         registered: Option<FlightKey>,
-        collapsed: Collapsed,
+        (collapsed, apart): (Collapsed, bool),
     ) -> Answered {
         let (leader, answer) = oneshot::channel();
-        let fetch = self.fetch(&held, flight, registered, Some(leader));
-        tokio::spawn(fetch.run(None));
-        let Ok(answer) = answer.await else {
+        // Boxed: it has some ten kilobytes, which starting and ending a task would copy eight times.
+        let run = Box::pin(self.fetch(&held, flight, registered, Some(leader)).run(None));
+        let answer = if apart {
+            first_of(run, answer).await
+        } else {
+            tokio::spawn(run);
+            answer.await
+        };
+        let Ok(answer) = answer else {
             return (Err(Failure::Internal), self.outcome(Kind::Error, "internal"));
         };
         let now = self.engine.clock.now();
@@ -518,12 +537,34 @@ impl Ask {
             replaces: held.entry.as_ref().map(|(entry, _)| entry.clone()),
             interim: self.interim.clone(),
             wants_range: self.wants_range(),
+            marked: self.marked,
             leader,
             sharing: self.sharing.clone(),
             lease: None,
             trace: self.trace.clone(),
         }
     }
+}
+
+/// Runs a fetch until it has an answer for its leader. What it has to do beyond that is done in a task of its own; should
+/// the leader leave before, it ends.
+async fn first_of<F>(
+    mut run: Pin<Box<F>>,
+    mut answer: oneshot::Receiver<LeaderAnswer>,
+) -> Result<LeaderAnswer, oneshot::error::RecvError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (answer, over) = std::future::poll_fn(|cx| {
+        let over = run.as_mut().poll(cx).is_ready();
+        // Once it is over its end of the channel is gone.
+        Pin::new(&mut answer).poll(cx).map(|answer| (answer, over))
+    })
+    .await;
+    if !over {
+        tokio::spawn(run);
+    }
+    answer
 }
 
 /// A rule's `respond`.

@@ -75,7 +75,7 @@ pub struct Fetch {
     /// GET, or the method of a read keyed by its body.
     pub method: Method,
     /// The fields to send, without conditions and ranges.
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     /// Body of a read keyed by it.
     pub body: Option<Bytes>,
     pub path_and_query: String,
@@ -88,6 +88,8 @@ pub struct Fetch {
     pub replaces: Option<Arc<Entry>>,
     pub interim: InterimSender,
     pub wants_range: bool,
+    /// How the key is marked, and for long enough.
+    pub marked: Option<Mark>,
     /// `None` for a background refresh.
     pub leader: Option<oneshot::Sender<LeaderAnswer>>,
     /// How it makes use of the fleet; `None` = not at all.
@@ -168,9 +170,11 @@ impl Fetch {
     }
 
     async fn send(&mut self, conditional: bool) -> Result<Answer, OriginError> {
-        let mut headers = self.headers.clone();
+        let mut headers = HeaderMap::clone(&self.headers);
+        let mut again = Some(self.headers.clone());
         if let (true, Some(entry)) = (conditional, &self.candidate) {
             validate::make_conditional(&mut headers, &[as_stored(entry, &entry.headers())]);
+            again = None;
         }
         let body: InBody = match &self.body {
             Some(bytes) => crate::body::full_in(bytes.clone()),
@@ -181,6 +185,7 @@ impl Fetch {
             key_hash: self.key.hash_value(),
             interim: self.interim.clone(),
             retry_safe: self.body.is_none(),
+            again,
             first_byte_timeout: None,
         };
         self.engine.ask_origin(&self.site, &self.resolved.policy, request, options, &self.trace).await
@@ -322,12 +327,12 @@ impl Fetch {
             self.give_up_lease(why);
         }
         match why {
-            Refused::TooLarge => self.engine.markers.set(&self.key, Mark::TooLarge, now.mono),
+            Refused::TooLarge => self.mark(Mark::TooLarge, now),
             // A failing origin must not lose its shelter by its failure, nor a key by what one client sent. A 206 or
             // 304 answers a range or condition that was sent on because of the mark: it must not renew it for ever.
             _ if passing || why == Refused::Semantics(NotStored::Status) => {}
             _ if why.is_own_affair(&self.headers) => self.mark_own_affair(why, now),
-            _ => self.engine.markers.set(&self.key, Mark::NotShareable, now.mono),
+            _ => self.mark(Mark::NotShareable, now),
         }
         self.flight.advance(Stage::NotShareable(status));
         // The origin has a new answer that may not be kept: what it replaces is of no further use. Unless the answer
@@ -352,7 +357,13 @@ impl Fetch {
             _ if self.headers.contains_key(AUTHORIZATION) => Mark::NotShareableAuthorized,
             _ => Mark::NotShareableWithCookie,
         };
-        self.engine.markers.set(&self.key, mark, now.mono);
+        self.mark(mark, now);
+    }
+
+    fn mark(&self, mark: Mark, now: Now) {
+        if self.marked != Some(mark) {
+            self.engine.markers.set(&self.key, mark, now.mono);
+        }
     }
 
     async fn download(
@@ -409,7 +420,7 @@ impl Fetch {
             self.flight.advance(Stage::Shared(shared.clone()));
         } else {
             // Stored, but every use needs the origin: waiting for it would only queue them up.
-            self.engine.markers.set(&self.key, Mark::NotShareable, now.mono);
+            self.engine.markers.set(&self.key, Mark::NotShareable, now.mono); // any other has been cleared
             self.flight.advance(Stage::NotShareable(shared.meta.status));
         }
         self.tell_leader(LeaderAnswer::Shared { shared, received_age, place });

@@ -122,7 +122,8 @@ impl Fetch {
         };
         let wanted = Wanted { key: &self.key, request: &self.headers, patience: sharing.patience };
         let mut step = self.trace.step(Kind::Client);
-        let obtained = fleet.tier.obtain(wanted, |stored| self.accepts(stored, &sharing)).await;
+        // Boxed: a node that is alone need not carry its room in every fetch.
+        let obtained = Box::pin(fleet.tier.obtain(wanted, |stored| self.accepts(stored, &sharing))).await;
         if let Some(span) = step.span() {
             let result = match &obtained {
                 Obtained::Value(_) => "hit",

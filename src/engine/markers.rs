@@ -64,6 +64,13 @@ impl Markers {
         (now.since(since) < REMEMBERED).then_some(mark)
     }
 
+    /// The same, and whether it need not be set again for now: more than half of its time is left.
+    pub fn look(&self, key: &Key, now: Mono) -> Option<(Mark, bool)> {
+        let (mark, since) = self.0.get(key)?;
+        let age = now.since(since);
+        (age < REMEMBERED).then_some((mark, age < REMEMBERED / 2))
+    }
+
     pub fn set(&self, key: &Key, mark: Mark, now: Mono) {
         self.0.insert(key.clone(), (mark, now));
     }
@@ -85,6 +92,16 @@ impl Default for Markers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_is_worth_setting_again_when_half_of_its_time_is_over() {
+        let (markers, key) = (Markers::new(), Key::new(1, b"k"));
+        markers.set(&key, Mark::TooLarge, Mono(1));
+        assert_eq!(markers.look(&key, Mono(60_000)), Some((Mark::TooLarge, true)));
+        assert_eq!(markers.look(&key, Mono(60_001)), Some((Mark::TooLarge, false)));
+        assert_eq!(markers.look(&key, Mono(120_000)), Some((Mark::TooLarge, false)));
+        assert_eq!(markers.look(&key, Mono(120_001)), None);
+    }
 
     #[test]
     fn keys_that_hold_large_bodies_are_bounded_by_their_bytes() {

@@ -58,14 +58,14 @@ pub(super) async fn pass(
         site: site.clone(),
         policy: policy.clone(),
         incoming,
-        headers,
+        headers: Arc::new(headers),
         query,
         base,
     };
     let (incoming, answered) = if unsafe_ {
         // A client that leaves (a reset stream, say) must not keep what its request changed from being invalidated. So
         // the exchange is a task of its own up to the answer's head.
-        match tokio::spawn(exchange.run(body)).await {
+        match tokio::spawn(Box::pin(exchange.run(body))).await {
             Ok(exchanged) => exchanged,
             Err(_) => return (Err(Failure::Internal), Outcome::new(Kind::Error, "internal", &policy.rule)),
         }
@@ -105,7 +105,7 @@ struct Exchange {
     policy: Arc<Policy>,
     incoming: Incoming,
     /// As they are sent.
-    headers: HeaderMap,
+    headers: Arc<HeaderMap>,
     query: Option<String>,
     base: Option<Base>,
 }
@@ -119,9 +119,11 @@ impl Exchange {
             key_hash: 0,
             interim: incoming.interim.clone(),
             retry_safe: body.is_end_stream() && is_idempotent(&incoming.method),
+            again: Some(headers.clone()),
             first_byte_timeout: None,
         };
-        let answer = match origin_request(&incoming.method, &path_and_query, headers.clone(), body) {
+        let sent_headers = HeaderMap::clone(&headers);
+        let answer = match origin_request(&incoming.method, &path_and_query, sent_headers, body) {
             Ok(request) => engine.ask_origin(&site, &policy, request, options, &incoming.trace).await,
             Err(error) => Err(error),
         };
@@ -250,7 +252,7 @@ pub(super) async fn send_head(ask: &Ask) -> Result<Answer, OriginError> {
 
 /// Sends the client's request on, with those of its fields that a fetch would leave out.
 async fn send_on(ask: &Ask, own: &[HeaderName]) -> Result<Answer, OriginError> {
-    let mut headers = ask.headers.clone();
+    let mut headers = HeaderMap::clone(&ask.headers);
     for name in own {
         for value in ask.asked.headers.get_all(name) {
             headers.append(name.clone(), value.clone());
@@ -264,6 +266,7 @@ async fn send_on(ask: &Ask, own: &[HeaderName]) -> Result<Answer, OriginError> {
         key_hash: ask.key.hash_value(),
         interim: ask.interim.clone(),
         retry_safe: true,
+        again: None,
         first_byte_timeout: None,
     };
     ask.engine.ask_origin(&ask.site, ask.policy(), request, options, &ask.trace).await

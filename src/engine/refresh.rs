@@ -32,13 +32,13 @@ impl Ask {
             return;
         };
         let mut fetch = self.fetch(held, flight, Some(flight_key), None);
-        fetch.headers = self.selecting_fields(entry.nominated());
+        fetch.headers = Arc::new(self.selecting_fields(entry.nominated()));
         fetch.interim = InterimSender::none();
         fetch.wants_range = false;
         // The wishes of the client that happened to come by say nothing of what is good for all.
         fetch.sharing =
             self.may_share().map(|sharing| Sharing { directives: RequestDirectives::default(), ..sharing });
-        tokio::spawn(fetch.run(Some(entry.clone())));
+        tokio::spawn(Box::pin(fetch.run(Some(entry.clone())))); // see `Ask::lead`
     }
 }
 

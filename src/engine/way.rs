@@ -63,13 +63,16 @@ impl Engine {
             wrote_lately: wrote_lately && policy.read_your_writes.is_some(),
         });
         let query = policy.key.apply_query(incoming.query.as_deref()).map(|q| q.into_owned());
-        let base = Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
+        // What passes by the store has no use for it, but for a POST, whose answer may be kept for GET.
+        let needed = admitted.is_ok() || incoming.method == Method::POST;
+        let base = || Base::new(incoming.scheme, &incoming.host, &incoming.path, query.as_deref()).ok();
+        let base = needed.then(base).flatten();
         let why = match (admitted, &base) {
-            (Ok(()), Ok(_)) => None,
+            (Ok(()), Some(_)) => None,
             (Err(why), _) => Some(why),
-            (Ok(()), Err(_)) => Some(PassWhy::Unselectable),
+            (Ok(()), None) => Some(PassWhy::Unselectable),
         };
-        Entrance { why, query, base: base.ok() }
+        Entrance { why, query, base }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::http1::again::Place;
 use super::known::Known;
+use super::normalise::forwarded;
 use super::refusal::Refusal;
-use crate::body::{InBody, OutBody, Window};
+use crate::body::{Chunks, InBody, OutBody, Window};
 use crate::interim::InterimSender;
 use crate::time::Now;
 use bytes::Bytes;
 use http::header::{HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -69,18 +70,21 @@ impl Default for Limits {
     }
 }
 
-/// A request head that the strict reader has accepted (HTTP/1 only): borrowed, unparsed beyond its lines.
+/// A request head that the strict reader has accepted: borrowed, unparsed beyond its lines. Of HTTP/2 only where nothing
+/// about it differs from the HTTP/1 request that it could have been.
 #[derive(Clone, Copy, Debug)]
 pub struct FastRequest<'a> {
     /// True: HEAD, false: GET. Nothing else takes the fast lane.
     pub head: bool,
     /// Origin-form target as sent, starting with `/`.
     pub target: &'a [u8],
-    /// The only `Host`, as sent.
+    /// The only `Host` (`:authority`), as sent.
     pub host: &'a [u8],
     pub lines: Lines<'a>,
     /// There is one of [`CONDITIONS`] among them.
     pub conditional: bool,
+    /// There is one among them that reaches neither rules nor origin as sent (`normalise::spoofable`).
+    pub settled: bool,
 }
 
 /// The header lines of a request.
@@ -90,6 +94,8 @@ pub enum Lines<'a> {
     Read(&'a [httparse::Header<'a>]),
     /// Byte by byte those of the last request of this connection for which [`Handler::fast`] had an answer.
     Known { block: &'a [u8], places: &'a [Place] },
+    /// Of HTTP/2.
+    Map(&'a HeaderMap),
 }
 
 impl<'a> Lines<'a> {
@@ -101,17 +107,29 @@ impl<'a> Lines<'a> {
                 let (name, value) = place.of(block);
                 to(name, value);
             }),
+            Self::Map(map) => {
+                map.iter().for_each(|(name, value)| to(name.as_str().as_bytes(), value.as_bytes()))
+            }
         }
     }
 
     /// Hands out each value of the field `name`, in order.
     pub fn values(&self, name: &HeaderName, mut to: impl FnMut(&'a [u8])) {
+        if let Self::Map(map) = self {
+            return map.get_all(name).iter().for_each(|value| to(value.as_bytes()));
+        }
         let wanted = name.as_str().as_bytes();
         self.each(|name, value| {
             if name.eq_ignore_ascii_case(wanted) {
                 to(value);
             }
         });
+    }
+}
+
+impl forwarded::Fields for Lines<'_> {
+    fn each<'s>(&'s self, name: &HeaderName, to: &mut dyn FnMut(&'s [u8])) {
+        self.values(name, to);
     }
 }
 
@@ -160,7 +178,16 @@ pub trait Handler: Send + Sync + 'static {
     /// status line to and including the empty line, without `Connection`. `None` leaves `out` as it was.
     fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<Self::Record>;
 
-    /// The body of a fast answer.
+    /// The same for HTTP/2: all of the head, and the body. No fields that are about a connection.
+    fn fast_response(
+        &self,
+        _request: &FastRequest<'_>,
+        _conn: &Conn,
+    ) -> Option<(Self::Record, Response<Chunks>)> {
+        None
+    }
+
+    /// The body of a fast answer over HTTP/1.
     fn fast_body<'r>(&self, record: &'r Self::Record) -> Window<'r>;
 
     /// A fast answer has left (or the client went away after `bytes` of its body). `waited`: not at once, the client

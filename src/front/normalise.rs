@@ -92,6 +92,8 @@ pub struct Normal {
     pub scheme: Scheme,
     /// Lower-case, without default port and trailing dot; with any other port.
     pub host: String,
+    /// The same as it was sent, or told by a trusted proxy.
+    pub asked_host: String,
     /// As sent, byte by byte; at least `/`; `*` for `OPTIONS *`.
     pub path: String,
     /// As sent, without the question mark. `Some("")` for a bare one.
@@ -148,12 +150,13 @@ pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Res
     };
     let scheme = claims.scheme.unwrap_or(Scheme::of(conn));
     check_scheme(&uri, scheme, conn)?;
-    let host =
-        host::canonical(claims.host.as_deref().unwrap_or(&sent_host), scheme).ok_or(Refusal::BadHost)?;
+    let asked_host = claims.host.unwrap_or(sent_host);
+    let host = host::canonical(&asked_host, scheme).ok_or(Refusal::BadHost)?;
     check_host(&host, scheme, conn, trusted_peer, settings)?;
     check_loop(&headers, settings)?;
 
-    let request_id = request_id(&headers, trusted_peer);
+    let request_id =
+        trusted_peer.then(|| given_request_id(&headers)).flatten().unwrap_or_else(new_request_id);
     let max_forwards = max_forwards(&method, &mut headers);
     spoofable::remove(&mut headers, trusted_peer);
     sessions::strip(&mut headers);
@@ -171,6 +174,7 @@ pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Res
         method,
         scheme,
         host,
+        asked_host,
         version,
         headers,
         trusted_peer,
@@ -292,18 +296,17 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
     lines.flat_map(|v| v.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
-/// From a trusted peer, when it is one short word; else a new one.
-fn request_id(headers: &HeaderMap, trusted_peer: bool) -> String {
-    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    let mut lines = headers.get_all(X_REQUEST_ID).iter();
-    match (lines.next().and_then(|v| v.to_str().ok()), lines.next()) {
-        (Some(id), None)
-            if trusted_peer && (1..=REQUEST_ID_MAX).contains(&id.len()) && id.bytes().all(word) =>
-        {
-            id.to_owned()
-        }
-        _ => new_request_id(),
-    }
+/// What a trusted peer calls the request, when that is one short word.
+pub fn given_request_id(headers: &impl forwarded::Fields) -> Option<String> {
+    let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let mut lines = 0;
+    let mut given = None;
+    headers.each(&X_REQUEST_ID, &mut |line| {
+        lines += 1;
+        given = Some(line).filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()) && id.iter().all(word));
+    });
+    let id = given.filter(|_| lines == 1)?;
+    std::str::from_utf8(id).ok().map(str::to_owned)
 }
 
 /// RFC 9110 §7.6.2: counted down on OPTIONS (TRACE is never forwarded), ignored on everything else. One that
@@ -340,40 +343,45 @@ fn set_ours(
     request_id: &str,
     settings: &Settings,
 ) -> Result<(), Refusal> {
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Refusal::Internal);
-    let host = value(facts.host)?;
-    let chain = forwarded_for(headers, facts);
+    let value = |text: String| HeaderValue::try_from(text).map_err(|_| Refusal::Internal);
+    let host = value(facts.host.to_owned())?;
+    let peer = facts.peer.to_string();
+    let client = if facts.client == facts.peer { peer.clone() } else { facts.client.to_string() };
+    let element = forwarded::element(&client, facts.host, facts.scheme);
+    let chain = forwarded_for(headers, facts, &client, peer);
     headers.insert(header::HOST, host.clone());
     headers.insert(X_FORWARDED_HOST, host);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(facts.scheme.as_str()));
-    headers.insert(X_FORWARDED_FOR, value(&chain)?);
-    headers.insert(header::FORWARDED, value(&forwarded::element(facts.client, facts.host, facts.scheme))?);
-    headers.insert(X_REQUEST_ID, value(request_id)?);
+    headers.insert(X_FORWARDED_FOR, value(chain)?);
+    headers.insert(header::FORWARDED, value(element)?);
+    headers.insert(X_REQUEST_ID, value(request_id.to_owned())?);
     let received = match facts.version {
         Version::HTTP_09 | Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",
         Version::HTTP_3 => "3",
         _ => "1.1",
     };
-    headers.append(header::VIA, value(&format!("{received} {}", settings.server_name))?);
-    headers.append(CDN_LOOP, value(&format!("{};id={}", settings.server_name, settings.node_id))?);
+    // Joined, not formatted, here and above: this is done for every request that the fast lane leaves.
+    headers.append(header::VIA, value([received, " ", &settings.server_name].concat())?);
+    headers.append(CDN_LOOP, value([&settings.server_name, ";id=", &settings.node_id].concat())?);
     Ok(())
 }
 
 /// A trusted peer's chain is continued, with the peer; anybody else's is forgotten. One line, because
 /// many applications read only the first.
-fn forwarded_for(headers: &HeaderMap, facts: &Facts<'_>) -> String {
-    let mut chain = String::new();
-    if facts.trusted_peer {
-        for line in headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()) {
-            chain.push_str(line);
-            chain.push_str(", ");
-        }
-        // The peer told us by `Forwarded`.
-        if chain.is_empty() && facts.client != facts.peer {
-            chain = format!("{}, ", facts.client);
-        }
+fn forwarded_for(headers: &HeaderMap, facts: &Facts<'_>, client: &str, peer: String) -> String {
+    if !facts.trusted_peer {
+        return peer;
     }
-    chain.push_str(&facts.peer.to_string());
+    let mut chain = String::new();
+    for line in headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()) {
+        chain.push_str(line);
+        chain.push_str(", ");
+    }
+    // The peer told us by `Forwarded`.
+    if chain.is_empty() && facts.client != facts.peer {
+        chain = [client, ", "].concat();
+    }
+    chain.push_str(&peer);
     chain
 }

@@ -1,7 +1,7 @@
 //! Between the connections and the engine: normalises requests, turns failures into responses, counts and logs
 //! every answer once its last byte has left (or its client has gone).
 
-use crate::body::{InBody, OutBody, Window};
+use crate::body::{Chunks, InBody, OutBody, Window};
 use crate::clock::Clock;
 use crate::engine::fast::{self, FastHit, Plain, Shape};
 use crate::engine::outcome::{Kind, Outcome};
@@ -13,8 +13,9 @@ use crate::engine::request::{Incoming, Raw};
 use crate::engine::{Engine, Failure};
 use crate::front::handler::{CONDITIONS, Conn, FastRequest, Handler, Lines, Verdict};
 use crate::front::known::Known;
-use crate::front::line::{End, Line, Wanted, scheme, split, unmatched};
-use crate::front::normalise::{self, Normal, spoofable};
+use crate::front::line::{End, Line, Wanted, split, unmatched};
+use crate::front::normalise::forwarded::{self, Claims};
+use crate::front::normalise::{self, Normal, Scheme, spoofable};
 use crate::front::purging::{self, Purgers};
 use crate::front::refusal::{self, Refusal};
 use crate::front::request_id::new_request_id;
@@ -28,7 +29,7 @@ use crate::time::{Mono, Now};
 use crate::trace::{Span, Trace};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, HOST, REFERER, RETRY_AFTER, USER_AGENT};
+use http::header::{ALLOW, CONTENT_LENGTH, REFERER, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::borrow::Cow;
@@ -73,14 +74,14 @@ impl Service {
         let (mut parts, body) = request.into_parts();
         let upgrade = parts.extensions.remove::<OnUpgrade>();
         let step = traced::enter(&self, &settings, &conn, &mut parts.headers);
-        let raw = raw(&parts, &conn);
+        let target = fast_target(&parts);
         let verdict = parts.extensions.remove::<Verdict>();
         // From here on the request leaves its trace, even if its client does not wait for an answer.
         let wanted = Wanted { referer: self.log.wants_referer(), length: step.is_recorded() };
         let line = Line::early(&parts, &conn, started, wanted);
         let mut end = End::new(self.clone(), line, verdict, step);
         if is_purge_method(&parts.method) {
-            return self.purge(parts, body, &conn, end).await;
+            return Box::pin(self.purge(parts, body, &conn, end)).await; // rare, and it would make this future larger
         }
         let normal = match normalise::normalise(parts, &conn, &settings) {
             Ok(normal) => normal,
@@ -91,7 +92,11 @@ impl Service {
             let outcome = Outcome::new(Kind::Pass, "max-forwards", &unmatched());
             return end.answer(options_here(), outcome);
         }
-        let raw = raw.filter(|_| !normal.trusted_peer);
+        let raw = target.map(|target| Raw {
+            tls: normal.scheme == Scheme::Https,
+            host: normal.asked_host.as_bytes().into(),
+            target,
+        });
         let forced = self.purgers.load().may_force(&normal);
         let incoming =
             Incoming { trace: end.trace().clone(), ..incoming(normal, body, interim, forced, raw) };
@@ -226,14 +231,14 @@ pub(super) fn incoming(
     }
 }
 
-/// Host and target as an HTTP/1 client sent them; only origin-form requests take the fast lane.
-fn raw(parts: &http::request::Parts, conn: &Conn) -> Option<Raw> {
-    if parts.version != Version::HTTP_11 || parts.uri.authority().is_some() {
-        return None;
-    }
-    let host = parts.headers.get(HOST)?.as_bytes();
-    let target = parts.uri.path_and_query()?.as_str().as_bytes();
-    Some(Raw { tls: conn.tls, host: host.into(), target: target.into() })
+/// The target as a client sent it, in a form that the fast lane takes.
+fn fast_target(parts: &http::request::Parts) -> Option<Box<[u8]>> {
+    let usual = match parts.version {
+        Version::HTTP_11 => parts.uri.authority().is_none(),
+        Version::HTTP_2 => parts.uri.authority().is_some(),
+        _ => false,
+    };
+    parts.uri.path_and_query().filter(|_| usual).map(|target| target.as_str().as_bytes().into())
 }
 
 /// RFC 9110 §7.6.2: `OPTIONS` with `Max-Forwards: 0` is answered by whoever holds it.
@@ -305,32 +310,26 @@ impl Handler for Arc<Service> {
     }
 
     fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastRecord> {
-        if let Lines::Read(headers) = request.lines
-            && headers.iter().any(|field| spoofable::is_settled_here(field.name))
-        {
-            return None; // on the slow way they are believed or removed, before anything is matched with them
-        }
-        // Without a name from TLS a connection is for every host.
-        if conn.sni.is_some()
-            && !self.settings.load().hosts.is_empty()
-            && !std::str::from_utf8(request.host).is_ok_and(|host| normalise::is_for(conn, host))
-        {
-            return None; // to be answered 421
-        }
-        let started = self.clock.mono();
-        let plain = Plain { tls: conn.tls, host: request.host, target: request.target };
-        let fields = |name: &HeaderName, each: &mut dyn FnMut(&[u8])| request.lines.values(name, each);
-        let hit = self.engine.fast_hit(&plain, fields, started)?;
-        let shape = if request.conditional { shape(&hit, request)? } else { Shape::Whole };
-        fast::complete(&hit, &shape, out);
-        let span = traced::enter_fast(self, request, conn);
-        let line = (self.log.is_on() || span.is_some()).then(|| {
-            let line = fast_line(request, conn, self.clock.now(), self.log.wants_referer());
-            Box::new(Line { trace_id: span.as_ref().and_then(|span| span.trace_id()), ..line })
-        });
-        Some(FastRecord { hit, shape, is_head: request.head, started, line, span })
+        let record = self.find(request, conn)?;
+        fast::complete(&record.hit, &record.shape, out);
+        Some(record)
     }
 
+    fn fast_response(
+        &self,
+        request: &FastRequest<'_>,
+        conn: &Conn,
+    ) -> Option<(FastRecord, Response<Chunks>)> {
+        let record = self.find(request, conn)?;
+        let head = fast::response_head(&record.hit, &record.shape)?;
+        let body = record.hit.entry().body.clone();
+        let body = match &record.shape {
+            Shape::Whole if !record.is_head => Chunks::new(body),
+            Shape::Part(part) => Chunks::slice(body, part.clone()),
+            Shape::Whole | Shape::NotModified => Chunks::new(Arc::default()),
+        };
+        Some((record, head.map(|()| body)))
+    }
     fn fast_body<'r>(&self, record: &'r FastRecord) -> Window<'r> {
         let body = &record.hit.entry().body;
         match &record.shape {
@@ -390,6 +389,84 @@ impl Handler for Arc<Service> {
 }
 
 impl Service {
+    /// The hit that a plain request is, if it is one.
+    fn find(&self, request: &FastRequest<'_>, conn: &Conn) -> Option<FastRecord> {
+        let claims = if request.settled { self.claims(request, conn) } else { None };
+        // Without a name from TLS a connection is for every host, and a trusted proxy's is for those it tells.
+        if claims.is_none()
+            && conn.sni.is_some()
+            && !self.settings.load().hosts.is_empty()
+            && !std::str::from_utf8(request.host).is_ok_and(|host| normalise::is_for(conn, host))
+        {
+            return None; // to be answered 421
+        }
+        let started = self.clock.mono();
+        let plain = Plain {
+            tls: claims.as_ref().and_then(|c| c.scheme).map_or(conn.tls, |scheme| scheme == Scheme::Https),
+            host: claims.as_ref().and_then(|c| c.host.as_deref()).map_or(request.host, str::as_bytes),
+            target: request.target,
+        };
+        // What the slow way removes is not there. What it says in its own words instead is not there either, so that an
+        // answer that varies on it is not found.
+        let hides =
+            |name: &HeaderName| request.settled && spoofable::is_hidden(name.as_str(), claims.is_some());
+        let fields = |name: &HeaderName, each: &mut dyn FnMut(&[u8])| {
+            if !hides(name) {
+                request.lines.values(name, each);
+            }
+        };
+        let hit = self.engine.fast_hit(&plain, fields, started)?;
+        let shape = if request.conditional { shape(&hit, request)? } else { Shape::Whole };
+        let span = traced::enter_fast(self, request, conn);
+        let line = (self.log.is_on() || span.is_some()).then(|| {
+            let line = self.fast_line(request, conn, &plain, claims.as_ref());
+            Box::new(Line { trace_id: span.as_ref().and_then(|span| span.trace_id()), ..line })
+        });
+        Some(FastRecord { hit, shape, is_head: request.head, started, line, span })
+    }
+
+    /// What a trusted proxy says of who asks, and for what; `None`: it is none.
+    fn claims(&self, request: &FastRequest<'_>, conn: &Conn) -> Option<Claims> {
+        let peer = conn.peer.ip().to_canonical();
+        let settings = self.settings.load();
+        let trusted = &settings.trusted_proxies;
+        forwarded::contains(trusted, peer).then(|| forwarded::resolve(&request.lines, peer, trusted))
+    }
+
+    fn fast_line(
+        &self,
+        request: &FastRequest<'_>,
+        conn: &Conn,
+        plain: &Plain<'_>,
+        claims: Option<&Claims>,
+    ) -> Line {
+        let peer = conn.peer.ip();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (path, query) = split(&text(request.target));
+        let first = |name| {
+            let mut first = None;
+            request.lines.values(name, |value| first = first.take().or_else(|| Some(text(value))));
+            first
+        };
+        let trusted = || forwarded::contains(&self.settings.load().trusted_proxies, peer);
+        let given = || normalise::given_request_id(&request.lines).filter(|_| claims.is_some() || trusted());
+        Line {
+            started: self.clock.now(),
+            request_id: given().unwrap_or_else(new_request_id),
+            client: claims.map_or(peer, |claims| claims.client),
+            method: Some(if request.head { Method::HEAD } else { Method::GET }),
+            scheme: if plain.tls { "https" } else { "http" },
+            host: text(plain.host).to_ascii_lowercase(),
+            path,
+            query,
+            protocol: if matches!(request.lines, Lines::Map(_)) { "HTTP/2" } else { "HTTP/1.1" },
+            user_agent: first(&USER_AGENT),
+            referer: if self.log.wants_referer() { first(&REFERER) } else { None },
+            request_length: None,
+            trace_id: None,
+        }
+    }
+
     /// A message that never became a request.
     fn refuse_message(
         &self,
@@ -440,31 +517,6 @@ fn shape(hit: &FastHit, request: &FastRequest<'_>) -> Option<Shape> {
     }
     let method = if request.head { Method::HEAD } else { Method::GET };
     hit.shape(&method, &asked)
-}
-
-fn fast_line(request: &FastRequest<'_>, conn: &Conn, started: Now, referred: bool) -> Line {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (path, query) = split(&text(request.target));
-    let first = |name| {
-        let mut first = None;
-        request.lines.values(name, |value| first = first.take().or_else(|| Some(text(value))));
-        first
-    };
-    Line {
-        started,
-        request_id: new_request_id(),
-        client: conn.peer.ip(),
-        method: Some(if request.head { Method::HEAD } else { Method::GET }),
-        scheme: scheme(conn),
-        host: text(request.host).to_ascii_lowercase(),
-        path,
-        query,
-        protocol: "HTTP/1.1",
-        user_agent: first(&USER_AGENT),
-        referer: if referred { first(&REFERER) } else { None },
-        request_length: None,
-        trace_id: None,
-    }
 }
 
 #[cfg(test)]

@@ -12,12 +12,11 @@ use super::message::{self, Outgoing};
 use super::server::{Busy, Pass, Server};
 use super::settings::{HostHeader, Settings};
 use super::upload::{Exchange, Upload};
-use crate::body::InBody;
+use crate::body::{InBody, empty_in};
 use crate::clock::Clock;
 use crate::interim::{Interim, InterimSender};
-use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -37,6 +36,8 @@ pub struct SendOptions {
     pub interim: InterimSender,
     /// The method is idempotent: without a body the request may be sent again (RFC 9110 §9.2.2).
     pub retry_safe: bool,
+    /// The request's header fields once more, for when it is sent again; without them they are copied in any case.
+    pub again: Option<Arc<HeaderMap>>,
     /// Instead of the origin's own.
     pub first_byte_timeout: Option<Duration>,
 }
@@ -116,7 +117,7 @@ struct Job<'a> {
     outgoing: &'a Outgoing,
     exchange: &'a Arc<Exchange>,
     /// The head, where the request may be sent twice.
-    spare: Option<&'a Parts>,
+    spare: Option<&'a Spare>,
     interim: &'a InterimSender,
     limit: Duration,
 }
@@ -124,9 +125,21 @@ struct Job<'a> {
 impl Job<'_> {
     /// The request once more, for those that may be repeated.
     fn again(&self) -> Option<Request<Upload>> {
-        let parts = self.spare?.clone();
+        let spare = self.spare?;
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = spare.method.clone();
+        parts.uri = spare.uri.clone();
+        parts.headers = HeaderMap::clone(&spare.headers);
+        message::prepare(&mut parts, &empty_in());
         Some(Request::from_parts(parts, Upload::none(Arc::clone(self.exchange))))
     }
+}
+
+/// A head without body, as it was handed to [`Origin::send`].
+struct Spare {
+    method: Method,
+    uri: Uri,
+    headers: Arc<HeaderMap>,
 }
 
 type Tried = SmallVec<[usize; 4]>;
@@ -189,7 +202,11 @@ impl Origin {
         let outgoing = message::prepare(&mut parts, &body);
         let bodyless = body.is_end_stream();
         let exchange = Exchange::new(bodyless);
-        let spare = (options.retry_safe && bodyless && !outgoing.upgrade).then(|| parts.clone());
+        let spare = (options.retry_safe && bodyless && !outgoing.upgrade).then(|| Spare {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            headers: options.again.unwrap_or_else(|| Arc::new(parts.headers.clone())),
+        });
         let job = Job {
             outgoing: &outgoing,
             exchange: &exchange,
@@ -381,7 +398,9 @@ impl Origin {
         // One more socket: an idle one makes room, so that `max_connections` holds for all of them.
         self.pool.shrink(self.gate.room());
         let http2 = self.settings.http2 && !http1_only;
-        self.connector.connect(server, http2, self.clock.now().mono).await
+        // Boxed: it is most of what this room's futures hold, they are copied when they are started, and mostly there is a
+        // connection.
+        Box::pin(self.connector.connect(server, http2, self.clock.now().mono)).await
     }
 
     fn listen_for_interims(&self, request: &mut Request<Upload>, job: &Job<'_>) {

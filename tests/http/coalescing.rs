@@ -1,6 +1,6 @@
 //! One fetch per key, however many ask (RFC 9111 §4, "collapsing requests"); rulings 8 and 10.
 
-use crate::support::{Asked, Client, House, Origin, Reply, soon};
+use crate::support::{Asked, Client, House, Origin, Reply, soon, until};
 
 const CLIENTS: usize = 500;
 
@@ -215,6 +215,40 @@ async fn a_client_that_goes_away_in_the_middle_of_the_body_stops_nothing() {
     asked.write(b"ving").await;
     asked.done().await;
     assert_eq!(clients.remove(0).reply().await.text(), "living");
+    house.get("/x").await.assert_hit();
+}
+
+/// What could not be stored before is fetched by each request for itself, without a task. When it can be stored after all, that
+/// goes on without the client.
+#[tokio::test]
+async fn what_can_be_stored_after_all_is_stored_though_its_client_leaves() {
+    let mut house = House::new("").await;
+    for _ in 0..2 {
+        house.fetched("/x", "200 OK\nCache-Control: no-store\n\nx").await;
+    }
+    let mut client = house.client("GET", "/x", &[]).await;
+    let mut asked = house.origin.next().await;
+    asked.write(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\nli").await;
+    client.until("li").await;
+    drop(client);
+    asked.write(b"ving").await;
+    asked.done().await;
+    house.settled().await;
+    let later = house.get("/x").await;
+    later.assert_hit();
+    assert_eq!(later.text(), "living");
+}
+
+#[tokio::test]
+async fn who_waits_alone_for_what_nobody_may_share_ends_the_fetch_by_leaving() {
+    let mut house = House::new("").await;
+    house.fetched("/x", "200 OK\nCache-Control: no-store\n\nx").await;
+    let client = house.client("GET", "/x", &[]).await;
+    let asked = house.origin.next().await;
+    drop(client);
+    until("the end of the fetch", || house.running.engine().flights.is_idle()).await;
+    drop(asked);
+    assert_eq!(house.fetched("/x", "200 OK\nCache-Control: max-age=60\n\ny").await.text(), "y");
     house.get("/x").await.assert_hit();
 }
 

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How long a reason is remembered.
 pub const REMEMBERED: Duration = Duration::from_secs(600);
 
+/// What says the same again so soon is not written down again: that costs three times as much as a look.
+const SAME: Duration = Duration::from_secs(1);
+
 /// Bytes of keys: some 10,000 of usual length. Neither random URLs nor large bodies that are part of a key can grow it
 /// further.
 const CAPACITY: u64 = 2 << 20;
@@ -43,7 +46,12 @@ impl Default for Lately {
 
 impl Lately {
     pub fn note(&self, key: &Key, kept: NotKept) {
-        self.0.insert(key.clone(), kept);
+        let same = |last: NotKept| {
+            last.why == kept.why && last.status == kept.status && kept.at.mono.since(last.at.mono) < SAME
+        };
+        if !self.0.get(key).is_some_and(same) {
+            self.0.insert(key.clone(), kept);
+        }
     }
 
     pub fn get(&self, key: &Key, now: Now) -> Option<NotKept> {
@@ -64,6 +72,7 @@ mod tests {
         assert_eq!(lately.get(&key, at(0)), None);
         lately.note(&key, kept(Refused::Tags, 0));
         lately.note(&key, kept(Refused::TooLarge, 1000));
+        lately.note(&key, kept(Refused::TooLarge, 1999));
         assert_eq!(lately.get(&key, at(600_999)), Some(kept(Refused::TooLarge, 1000)));
         assert_eq!(lately.get(&key, at(601_000)), None);
     }

@@ -18,12 +18,18 @@ use crate::engine::deliver::{self, CACHE_STATUS, bodyless};
 use crate::engine::policy::{HeaderEdits, HeaderSource, Policy};
 use crate::engine::site::Site;
 use crate::semantics::cache_status::Member;
-use crate::semantics::preconditions;
+use crate::semantics::{preconditions, range};
 use crate::store::entry::{HeadParts, Meta, PreparedHead, field_bytes};
 use crate::store::text::push_line;
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, TRANSFER_ENCODING, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::header::{
+    AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use std::sync::Arc;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Whether a response can be answered from a prepared head: nothing in it depends on the request, or on the
 /// time besides `Age` and `Cache-Status`.
@@ -176,6 +182,14 @@ pub fn complete(hit: &FastHit, shape: &Shape, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&hit.governed().tail);
+    push_ttl(out, hit);
+    out.extend_from_slice(b"\r\nage: ");
+    push_number(out, hit.age.as_secs());
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// The end of our member of `Cache-Status`.
+fn push_ttl(out: &mut Vec<u8>, hit: &FastHit) {
     if hit.ttl < 0 {
         out.push(b'-');
     }
@@ -184,9 +198,94 @@ pub fn complete(hit: &FastHit, shape: &Shape, out: &mut Vec<u8>) {
         out.extend_from_slice(b"; detail=");
         out.extend_from_slice(why.as_str().as_bytes());
     }
-    out.extend_from_slice(b"\r\nage: ");
-    push_number(out, hit.age.as_secs());
-    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// The fields of a prepared head, for a version of HTTP that has no lines.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    status: StatusCode,
+    /// With room for what a hit adds: what stands in it for `Age`, and mostly for `Cache-Status`, is replaced.
+    map: HeaderMap,
+    /// Of our member of `Cache-Status`, what is before the number of seconds.
+    says: Bytes,
+    /// There are members of other caches.
+    others: bool,
+}
+
+impl Fields {
+    /// `None`: there are fields that another version of HTTP does not have, or must have and doesn't get here.
+    fn read(status: StatusCode, lines: &[u8]) -> Option<Self> {
+        let mut map = HeaderMap::with_capacity(24);
+        let mut rest = lines;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\r') {
+            let (name, value) = field(rest.get(..end)?)?;
+            map.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+            rest = rest.get(end + 2..)?;
+        }
+        let (_, says) = field(rest)?;
+        let connection = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, KEEP_ALIVE, PROXY_CONNECTION];
+        if connection.iter().any(|name| map.contains_key(name)) || !map.contains_key(DATE) {
+            return None;
+        }
+        let others = map.contains_key(CACHE_STATUS);
+        let stands_in = HeaderValue::from_static("0");
+        map.insert(AGE, stands_in.clone());
+        if !others {
+            map.insert(CACHE_STATUS, stands_in);
+        }
+        Some(Self { status, map, says: Bytes::copy_from_slice(says), others })
+    }
+
+    fn complete(mut self, hit: &FastHit) -> Option<Response<()>> {
+        let mut says = Vec::with_capacity(self.says.len() + 56);
+        says.extend_from_slice(&self.says);
+        push_ttl(&mut says, hit);
+        let says = HeaderValue::from_maybe_shared(Bytes::from(says)).ok()?;
+        if self.others {
+            self.map.append(CACHE_STATUS, says);
+        } else {
+            self.map.insert(CACHE_STATUS, says);
+        }
+        self.map.insert(AGE, hit.age.as_secs().into());
+        let mut response = Response::new(());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.map;
+        Some(response)
+    }
+}
+
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    Some((line.get(..colon)?, line.get(colon + 2..)?))
+}
+
+/// The head of a hit as [`complete`] would write it, for HTTP/2. `None`: it is one that HTTP/2 does not take as it is. Not called for
+/// a shape without the [`HeadParts`] that it needs.
+pub fn response_head(hit: &FastHit, shape: &Shape) -> Option<Response<()>> {
+    let entry = hit.entry();
+    let parts = entry.head_parts().unwrap_or_default();
+    // From there to the end of the tail.
+    let from = |at: usize| Some([entry.head().get(at..)?, &hit.governed().tail].concat());
+    let cut = |at: u32| from(usize::try_from(at).ok()?);
+    let read_whole = || {
+        let line = entry.head().iter().position(|byte| *byte == b'\n')?;
+        Fields::read(entry.status, &from(line + 1)?)
+    };
+    let fields = match shape {
+        Shape::Whole => match hit.kept_fields() {
+            Some(kept) => kept.get_or_init(read_whole).clone(),
+            None => read_whole(),
+        },
+        Shape::NotModified => Fields::read(StatusCode::NOT_MODIFIED, &cut(parts.after_content)?),
+        Shape::Part(part) => {
+            let mut fields = Fields::read(StatusCode::PARTIAL_CONTENT, &cut(parts.after_length)?)?;
+            let length = part.end.saturating_sub(part.start);
+            fields.map.insert(CONTENT_LENGTH, length.into());
+            fields.map.insert(CONTENT_RANGE, range::content_range(part, entry.length));
+            Some(fields)
+        }
+    };
+    fields?.complete(hit)
 }
 
 /// In decimal.

@@ -13,7 +13,7 @@ pub mod head;
 pub mod memo;
 mod ready;
 
-pub use head::{complete, eligible, prepare, tail};
+pub use head::{complete, eligible, prepare, response_head, tail};
 pub use memo::{Governed, Memos, Plain};
 pub use ready::Ready;
 
@@ -34,7 +34,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use memo::Memo;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The luck that the fast lane assumes for early refreshes: it leaves all requests to the ordinary way from the age on at
@@ -83,6 +83,14 @@ impl FastHit {
         match self.form.map(|coding| plain.forms.get(coding)) {
             Some(Form::Made(form)) => form,
             _ => plain,
+        }
+    }
+
+    /// Where the fields of its whole answer are kept, for as long as a thread has it at hand.
+    fn kept_fields(&self) -> Option<&OnceLock<Option<head::Fields>>> {
+        match &self.found {
+            Found::Near { ready, choice } => Some(ready.fields(*choice, self.form)),
+            Found::Far { .. } => None,
         }
     }
 

@@ -5,14 +5,16 @@
 //! those fields as they were sent: the same bytes have the same normal form.
 
 use super::Fields;
+use super::head;
 use super::memo::{Asked, Governed, Memo, Plain};
 use crate::engine::site::Engine;
+use crate::semantics::coding::Coding;
 use crate::store::entry::Described;
 use crate::store::{Entry, Key, Resource};
 use http::HeaderName;
 use smallvec::SmallVec;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Spellings of one resource that are remembered. Most resources have one, or one per browser.
@@ -38,6 +40,8 @@ struct Choice {
     spelling: Box<[u8]>,
     entry: Arc<Entry>,
     governed: Arc<Governed>,
+    /// Of a whole answer over HTTP/2, once there was one; see [`Ready::fields`].
+    fields: [OnceLock<Option<head::Fields>>; 1 + Coding::ALL.len()],
 }
 
 type Spelling = SmallVec<[u8; 256]>;
@@ -45,6 +49,13 @@ type Spelling = SmallVec<[u8; 256]>;
 impl Ready {
     pub(super) fn entry(&self, choice: usize) -> &Entry {
         &self.choice(choice).entry
+    }
+
+    /// The place of the prepared fields of a form, which once made is never another.
+    pub(super) fn fields(&self, choice: usize, form: Option<Coding>) -> &OnceLock<Option<head::Fields>> {
+        let [plain, coded @ ..] = &self.choice(choice).fields;
+        let at = form.and_then(|form| Coding::ALL.iter().position(|coding| *coding == form));
+        at.and_then(|at| coded.get(at)).unwrap_or(plain)
     }
 
     pub(super) fn governed(&self, choice: usize) -> &Governed {
@@ -126,10 +137,12 @@ impl Engine {
             choices.clear();
         }
         let spelling = spelling(&nominated, fields).as_slice().into();
-        choices.push(Choice { spelling, entry: entry.clone(), governed: governed.clone() });
+        let generation = entry.generation();
+        let (entry, governed) = (entry.clone(), governed.clone());
+        choices.push(Choice { spelling, entry, governed, fields: Default::default() });
         let ready = Ready {
             // The configuration in force, as the caller has compared.
-            asked: Asked::new(plain, entry.generation()),
+            asked: Asked::new(plain, generation),
             key: memo.key.clone(),
             resource: resource.clone(),
             nominated,

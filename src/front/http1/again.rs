@@ -40,6 +40,7 @@ pub(super) struct Again {
     places: Vec<Place>,
     host: Range<usize>,
     conditional: bool,
+    settled: bool,
     strikes: u8,
 }
 
@@ -75,10 +76,8 @@ impl Again {
         }
         let host = self.block.get(self.host.clone())?;
         let lines = Lines::Known { block: &self.block, places: &self.places };
-        Some(Repeated {
-            len,
-            request: FastRequest { head, target, host, lines, conditional: self.conditional },
-        })
+        let Self { conditional, settled, .. } = *self;
+        Some(Repeated { len, request: FastRequest { head, target, host, lines, conditional, settled } })
     }
 
     /// The fast lane has answered this request, which `bytes` begin with.
@@ -104,6 +103,7 @@ impl Again {
         let Some((from, to)) = head.fields.host.and_then(place) else { return };
         self.host = usize::from(from)..usize::from(to);
         self.conditional = head.fields.conditional;
+        self.settled = head.fields.settled;
         self.block.extend_from_slice(block);
     }
 }

@@ -315,6 +315,7 @@ fn fast_answer<H: Handler>(
         host: head.fields.host?,
         lines: Lines::Read(head.headers),
         conditional: head.fields.conditional,
+        settled: head.fields.settled,
     };
     let record = shared.handler.fast(&request, &shared.conn, out)?;
     let close = head.fields.close || draining;

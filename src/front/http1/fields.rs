@@ -6,6 +6,7 @@
 
 use super::framing::Framing;
 use super::target;
+use crate::front::normalise::spoofable;
 use crate::front::refusal::Refusal;
 
 /// What was found.
@@ -24,6 +25,8 @@ pub(super) struct Fields<'b> {
     pub expect: bool,
     /// `If-None-Match`, `If-Modified-Since`, `Range` or `If-Range`.
     pub conditional: bool,
+    /// A field that reaches neither rules nor origin as sent (`normalise::spoofable`).
+    pub settled: bool,
     /// Something the fast lane leaves to the slow one.
     special: bool,
 }
@@ -80,6 +83,28 @@ fn known(name: &str) -> Option<Known> {
     }
 }
 
+/// What a field means for the lane of a request, whatever its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    Nothing,
+    Condition,
+    /// See [`Fields::settled`].
+    Settled,
+    /// Not for the fast lane, or about the message itself.
+    Leave,
+}
+
+/// For versions of HTTP that have no lines.
+pub fn hint(name: &str) -> Hint {
+    match known(name) {
+        None if !spoofable::is_settled_here(name) => Hint::Nothing,
+        None if name.contains('_') => Hint::Leave,
+        None => Hint::Settled,
+        Some(Known::Condition) => Hint::Condition,
+        Some(_) => Hint::Leave,
+    }
+}
+
 /// Reads all lines of a head.
 pub(super) fn examine<'b>(headers: &[httparse::Header<'b>], http10: bool) -> Result<Fields<'b>, Refusal> {
     let mut fields = Fields::default();
@@ -88,6 +113,11 @@ pub(super) fn examine<'b>(headers: &[httparse::Header<'b>], http10: bool) -> Res
     for header in headers {
         let value = header.value;
         match known(header.name) {
+            None if spoofable::is_settled_here(header.name) => {
+                fields.settled = true;
+                // Whether it is, the slow lane finds out; nobody in earnest sends one.
+                fields.special |= header.name.contains('_');
+            }
             None => {}
             Some(Known::Host) => once(&mut fields.host, value, Refusal::RepeatedHost)?,
             Some(Known::ContentLength) => {

@@ -32,6 +32,7 @@ mod timer;
 mod wire;
 
 pub use connection::serve;
+pub use fields::{Hint, hint};
 
 use super::handler::Limits;
 use std::mem::MaybeUninit;

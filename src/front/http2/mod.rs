@@ -1,8 +1,9 @@
 //! HTTP/2 for clients (RFC 9113), on the `h2` crate directly: hyper's server has no way to send interim
 //! responses (1xx), and no hook for the checks made here.
 //!
-//! One task per connection drives frames and accepts streams, one task per stream answers it. The streams'
-//! tasks belong to the connection's: when it ends, they are ended, and with them the handlers' futures.
+//! One task per connection drives frames and accepts streams, and answers plain hits at once ([`fast`]); one task per other
+//! stream answers it. The streams' tasks belong to the connection's: when it ends, they are ended, and with them the
+//! handlers' futures.
 //!
 //! | against | what holds |
 //! | --- | --- |
@@ -17,6 +18,7 @@
 //! fields, a `content-length` that is not the sum of DATA) ends the stream or the connection with
 //! PROTOCOL_ERROR and never becomes a request. What it lets pass is in [`head`].
 
+mod fast;
 mod head;
 mod request_body;
 mod respond;
@@ -91,6 +93,7 @@ pub async fn serve<IO, H>(
         progress,
         seen: 0,
         closing: false,
+        answered: false,
     };
     serving.run(&mut drain).await;
     serving.streams.shutdown().await;
@@ -128,6 +131,8 @@ struct Serving<IO, H> {
     seen: u64,
     /// GOAWAY has been sent.
     closing: bool,
+    /// A stream has been answered without a task since `idle` was last set.
+    answered: bool,
 }
 
 impl<IO, H> Serving<IO, H>
@@ -146,9 +151,7 @@ where
                 biased;
                 Some(ended) = self.streams.join_next(), if !self.streams.is_empty() => self.stream_ended(ended),
                 accepted = next(&mut self.connection, full) => match accepted {
-                    Some(Ok((request, respond))) => {
-                        self.streams.spawn(stream::answer(request, respond, Arc::clone(&self.context)));
-                    }
+                    Some(Ok((request, respond))) => self.accepted(request, respond),
                     Some(Err(error)) => {
                         return tracing::debug!(%error, peer = %self.context.conn.peer, "HTTP/2 connection ended");
                     }
@@ -166,6 +169,17 @@ where
                     }
                 }
                 () = Resets::window_over(&mut self.resets.window) => self.resets.count = 0,
+            }
+        }
+    }
+
+    fn accepted(&mut self, request: Request<RecvStream>, respond: h2::server::SendResponse<Bytes>) {
+        match fast::answer(request, respond, &self.context) {
+            fast::Taken::Answered => self.answered = true,
+            fast::Taken::Rest(rest) => drop(self.streams.spawn(rest.send())),
+            fast::Taken::Left(request, respond) => {
+                // Boxed: it has more than ten kilobytes, which starting and ending a task would copy eight times.
+                self.streams.spawn(Box::pin(stream::answer(request, respond, Arc::clone(&self.context))));
             }
         }
     }
@@ -195,6 +209,7 @@ where
     }
 
     fn set_idle(&mut self, after: Duration) {
+        self.answered = false;
         self.seen = self.progress.get();
         self.idle.set(sleep(after));
     }
@@ -202,6 +217,12 @@ where
     /// No task runs and the time is up. What tasks handed to `h2` may still be on its way to a slow reader:
     /// as long as bytes leave, it has time.
     fn still_of_use(&mut self) -> bool {
+        // Setting the timer anew with every answer would cost more than looking back, and only makes a connection last a
+        // little longer.
+        if self.answered && !self.closing {
+            self.set_idle(self.context.limits.idle_timeout);
+            return true;
+        }
         if self.connection.has_streams() && self.progress.get() != self.seen {
             self.set_idle(self.context.limits.write_stall_timeout);
             return true;

@@ -114,11 +114,13 @@ fn prepare(
     }
 }
 
-struct Sending {
-    stream: SendStream<Bytes>,
-    stall: Duration,
+/// A body on its way.
+pub(super) struct Sending {
+    pub stream: SendStream<Bytes>,
+    /// See [`send`].
+    pub stall: Duration,
     /// Of the announced length, what has not been sent.
-    owed: Option<u64>,
+    pub owed: Option<u64>,
 }
 
 impl Sending {
@@ -159,7 +161,7 @@ impl Sending {
     }
 
     /// Sends one chunk in as many pieces as the client's window makes of it.
-    async fn data(&mut self, mut chunk: Bytes, last: bool) -> Result<(), StreamEnd> {
+    pub async fn data(&mut self, mut chunk: Bytes, last: bool) -> Result<(), StreamEnd> {
         if let Some(owed) = &mut self.owed {
             // More, or in the end less, than announced: the client must not take it for the whole (§8.1.1).
             let Some(left) = owed.checked_sub(chunk.len() as u64).filter(|&left| !last || left == 0) else {

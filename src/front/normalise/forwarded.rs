@@ -12,6 +12,7 @@
 use super::Scheme;
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +29,21 @@ pub struct Claims {
     pub host: Option<String>,
 }
 
+/// The fields of a message, parsed to a map or not.
+pub trait Fields {
+    /// Hands out each value of the field, in order.
+    fn each<'s>(&'s self, name: &HeaderName, to: &mut dyn FnMut(&'s [u8]));
+}
+
+impl Fields for HeaderMap {
+    fn each<'s>(&'s self, name: &HeaderName, to: &mut dyn FnMut(&'s [u8])) {
+        self.get_all(name).iter().for_each(|value| to(value.as_bytes()));
+    }
+}
+
+/// What most requests need room for.
+type Members<'a> = SmallVec<[&'a str; 4]>;
+
 /// Whether an address is in one of the networks. IPv4 in IPv6's clothes is IPv4.
 pub fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
@@ -35,8 +51,12 @@ pub fn contains(networks: &[IpNet], address: IpAddr) -> bool {
 }
 
 /// `peer` is in `trusted`; who is behind it?
-pub fn resolve(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Claims {
-    let has = |name: &HeaderName| headers.contains_key(name);
+pub fn resolve(headers: &impl Fields, peer: IpAddr, trusted: &[IpNet]) -> Claims {
+    let has = |name: &HeaderName| {
+        let mut found = false;
+        headers.each(name, &mut |_| found = true);
+        found
+    };
     if has(&X_FORWARDED_FOR) || has(&X_FORWARDED_PROTO) || has(&X_FORWARDED_HOST) {
         from_x_forwarded(headers, peer, trusted)
     } else {
@@ -44,7 +64,7 @@ pub fn resolve(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Claims {
     }
 }
 
-fn from_x_forwarded(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Claims {
+fn from_x_forwarded(headers: &impl Fields, peer: IpAddr, trusted: &[IpNet]) -> Claims {
     let chain = members(headers, &X_FORWARDED_FOR);
     let mut client = peer;
     let mut chosen = None;
@@ -68,13 +88,17 @@ fn from_x_forwarded(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Cla
     Claims { client, scheme, host: matching(X_FORWARDED_HOST) }
 }
 
-fn from_forwarded(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Claims {
+fn from_forwarded(headers: &impl Fields, peer: IpAddr, trusted: &[IpNet]) -> Claims {
     let mut claims = Claims { client: peer, scheme: None, host: None };
     let mut elements = Vec::new();
-    for line in headers.get_all(header::FORWARDED) {
-        // One malformed line makes the order of the chain unknown.
-        let Some(parsed) = line.to_str().ok().and_then(parse_forwarded) else { return claims };
-        elements.extend(parsed);
+    let mut well = true;
+    headers.each(&header::FORWARDED, &mut |line| match text(line).and_then(parse_forwarded) {
+        Some(parsed) => elements.extend(parsed),
+        None => well = false,
+    });
+    // One malformed line makes the order of the chain unknown.
+    if !well {
+        return claims;
     }
     for element in elements.into_iter().rev() {
         claims.scheme = element.proto.and_then(|p| Scheme::parse(&p));
@@ -91,8 +115,16 @@ fn from_forwarded(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Claim
 
 /// All members of a comma-separated field, over all of its lines, in order, white space trimmed. A line
 /// that is not ASCII counts as one member that no parser accepts.
-fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
-    headers.get_all(name).iter().flat_map(|v| v.to_str().unwrap_or("?").split(',')).map(str::trim).collect()
+fn members<'a>(headers: &'a impl Fields, name: &HeaderName) -> Members<'a> {
+    let mut members = Members::new();
+    headers.each(name, &mut |line| members.extend(text(line).unwrap_or("?").split(',').map(str::trim)));
+    members
+}
+
+/// As [`http::HeaderValue::to_str`].
+fn text(line: &[u8]) -> Option<&str> {
+    let visible = |byte: &u8| (0x20..0x7f).contains(byte) || *byte == b'\t';
+    std::str::from_utf8(line).ok().filter(|line| line.as_bytes().iter().all(visible))
 }
 
 /// An address, with or without a port; IPv6 with or without brackets.
@@ -173,13 +205,11 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Our own element: the client, the host and the scheme that we decided on.
-pub fn element(client: IpAddr, host: &str, scheme: Scheme) -> String {
+pub fn element(client: &str, host: &str, scheme: Scheme) -> String {
     let quote = if host.contains([':', '[']) { "\"" } else { "" };
+    let (open, close) = if client.contains(':') { ("\"[", "]\"") } else { ("", "") };
     let scheme = scheme.as_str();
-    match client {
-        IpAddr::V4(a) => format!("for={a};host={quote}{host}{quote};proto={scheme}"),
-        IpAddr::V6(a) => format!("for=\"[{a}]\";host={quote}{host}{quote};proto={scheme}"),
-    }
+    ["for=", open, client, close, ";host=", quote, host, quote, ";proto=", scheme].concat()
 }
 
 #[cfg(test)]
@@ -267,8 +297,8 @@ mod tests {
     #[test]
     fn our_own_element_can_be_read_back() {
         for (client, host) in [("1.2.3.4", "a.com"), ("2001:db8::1", "a.com:81"), ("::1", "[::1]")] {
-            let client: IpAddr = client.parse().unwrap();
             let line = element(client, host, Scheme::Https);
+            let client: IpAddr = client.parse().unwrap();
             let parsed = parse_forwarded(&line).unwrap();
             assert_eq!(parsed.len(), 1, "{line}");
             assert_eq!(parse_node(parsed[0].node.as_deref().unwrap()), Some(client), "{line}");
