@@ -162,11 +162,11 @@ async fn the_fast_lane_serves_compressed_hits() {
     };
     house.send("GET", "/x", &[GZIP]).await.assert_hit(); // from here on it is remembered where that leads
     let hit = fast(b"gzip").expect("a fast hit");
-    let head = String::from_utf8_lossy(&hit.entry().head()).into_owned();
+    let head = String::from_utf8_lossy(hit.entry().head()).into_owned();
     assert!(head.contains("content-encoding: gzip\r\n") && head.contains("etag: \"1--gzip\"\r\n"), "{head}");
     assert!(head.contains(&format!("content-length: {}\r\n", hit.entry().length)), "{head}");
     let plain = fast(b"identity").expect("a fast hit");
-    let head = String::from_utf8_lossy(&plain.entry().head()).into_owned();
+    let head = String::from_utf8_lossy(plain.entry().head()).into_owned();
     assert!(head.contains("vary: Accept-Encoding\r\n") && !head.contains("content-encoding"), "{head}");
     assert!(fast(b"br").is_none(), "it is to be made first");
     // As clients see it.
