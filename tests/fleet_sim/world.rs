@@ -15,6 +15,7 @@ use larder::purge::fleet::OutboxLimits;
 use larder::purge::sync::usable_unsynced;
 use larder::purge::{Born, Check, Mode, PurgeId, Verdict};
 use larder::time::Mono;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -425,7 +426,12 @@ impl World {
         self.counts.uses += 1;
         let content = content::key(key);
         if let Some(entry) = &self.memory[node][key] {
-            let verdict = entry.check.verify(&purges, entry.born, &content.selectors, || content.subject());
+            let verdict = entry.check.verify(
+                &purges,
+                entry.born,
+                || Cow::Borrowed(&content.selectors),
+                || content.subject(),
+            );
             let period = Duration::from_millis(MAX_UNSYNCED);
             let usable = synced || entry.own && usable_unsynced(Mono(entry.began), now, period);
             if verdict <= Verdict::Soft && usable {

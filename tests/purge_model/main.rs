@@ -107,7 +107,7 @@ fn nothing_is_served_that_a_purge_has_selected() {
 /// Delete the keys everywhere, by messages.
 #[test]
 fn deleting_keys_is_caught() {
-    assert_caught("delete the keys", |_| DeleteKeys::default());
+    assert_caught("delete the keys", |_| DeleteKeys);
 }
 
 /// The log, but with times of the nodes' own clocks.
