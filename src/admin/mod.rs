@@ -177,6 +177,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {
+    admin.engine.metrics.origins_follow();
     for (name, origin) in &admin.engine.site().origins {
         admin.engine.metrics.origin_is(name, origin.is_up());
     }

@@ -266,6 +266,12 @@ impl Scalar<String> for ServiceUrl {
         let uri = text.parse::<Uri>().ok();
         let good =
             uri.is_some_and(|u| matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some());
+        // It is shown in logs and listings.
+        if text.contains('@') {
+            return Err(
+                Refusal::new("a URL with a user or a password").help("put them into `tracing.headers`")
+            );
+        }
         match good {
             true => Ok(text.to_owned()),
             false => Err(Refusal::new(format!("`{text}` is no URL")).help("`http://127.0.0.1:4317`")),

@@ -29,7 +29,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+pub(super) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 /// A request id from outside goes into logs and the origin's: this long at most.
 const REQUEST_ID_MAX: usize = 128;
 

@@ -310,8 +310,10 @@ impl Handler for Arc<Service> {
     }
 
     fn fast(&self, request: &FastRequest<'_>, conn: &Conn, out: &mut Vec<u8>) -> Option<FastRecord> {
-        let record = self.find(request, conn)?;
-        fast::complete(&record.hit, &record.shape, out);
+        let (record, ()) = self.find(request, conn, |hit, shape| {
+            fast::complete(hit, shape, out);
+            Some(())
+        })?;
         Some(record)
     }
 
@@ -320,8 +322,7 @@ impl Handler for Arc<Service> {
         request: &FastRequest<'_>,
         conn: &Conn,
     ) -> Option<(FastRecord, Response<Chunks>)> {
-        let record = self.find(request, conn)?;
-        let head = fast::response_head(&record.hit, &record.shape)?;
+        let (record, head) = self.find(request, conn, fast::response_head)?;
         let body = record.hit.entry().body.clone();
         let body = match &record.shape {
             Shape::Whole if !record.is_head => Chunks::new(body),
@@ -330,6 +331,7 @@ impl Handler for Arc<Service> {
         };
         Some((record, head.map(|()| body)))
     }
+
     fn fast_body<'r>(&self, record: &'r FastRecord) -> Window<'r> {
         let body = &record.hit.entry().body;
         match &record.shape {
@@ -389,8 +391,16 @@ impl Handler for Arc<Service> {
 }
 
 impl Service {
-    /// The hit that a plain request is, if it is one.
-    fn find(&self, request: &FastRequest<'_>, conn: &Conn) -> Option<FastRecord> {
+    /// The hit that a plain request is, if it is one, and its head; `None` also where `head` has none.
+    fn find<T>(
+        &self,
+        request: &FastRequest<'_>,
+        conn: &Conn,
+        head: impl FnOnce(&FastHit, &Shape) -> Option<T>,
+    ) -> Option<(FastRecord, T)> {
+        if request.settled && self.may_be_ours(request) {
+            return None; // to be refused: what is stored must not hide a loop
+        }
         let claims = if request.settled { self.claims(request, conn) } else { None };
         // Without a name from TLS a connection is for every host, and a trusted proxy's is for those it tells.
         if claims.is_none()
@@ -417,12 +427,24 @@ impl Service {
         };
         let hit = self.engine.fast_hit(&plain, fields, started)?;
         let shape = if request.conditional { shape(&hit, request)? } else { Shape::Whole };
+        let head = head(&hit, &shape)?;
         let span = traced::enter_fast(self, request, conn);
         let line = (self.log.is_on() || span.is_some()).then(|| {
             let line = self.fast_line(request, conn, &plain, claims.as_ref());
             Box::new(Line { trace_id: span.as_ref().and_then(|span| span.trace_id()), ..line })
         });
-        Some(FastRecord { hit, shape, is_head: request.head, started, line, span })
+        Some((FastRecord { hit, shape, is_head: request.head, started, line, span }, head))
+    }
+
+    /// Whether `CDN-Loop` names this node (RFC 8586), or looks as if: what we send always has fields of a proxy as well.
+    fn may_be_ours(&self, request: &FastRequest<'_>) -> bool {
+        let settings = self.settings.load();
+        let id = settings.node_id.as_bytes();
+        let mut found = false;
+        request.lines.values(&normalise::CDN_LOOP, |value| {
+            found |= !id.is_empty() && value.windows(id.len()).any(|some| some == id);
+        });
+        found
     }
 
     /// What a trusted proxy says of who asks, and for what; `None`: it is none.

@@ -417,6 +417,11 @@ impl Metrics {
         self.bytes.get_or_create(&DirectionLabel { direction: "origin" }).add(bytes);
     }
 
+    /// Before [`Metrics::origin_is`] of each: one that a reload has removed is neither up nor down.
+    pub fn origins_follow(&self) {
+        self.origin_up.clear();
+    }
+
     pub fn origin_is(&self, origin: &Arc<str>, up: bool) {
         self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() }).set(u64::from(up));
     }

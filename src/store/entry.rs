@@ -392,7 +392,7 @@ impl Described for Entry {
     }
     fn headers(&self) -> HeaderMap {
         let lines = self.lines();
-        let mut headers = HeaderMap::with_capacity(lines.count() + 4);
+        let mut headers = HeaderMap::with_capacity((lines.count() + 4).min(4096));
         text::read_into(&mut headers, lines.0, 0, self.part(Part::Sensitive));
         headers
     }

@@ -31,6 +31,9 @@ const RACK_BYTES: u64 = 64 << 20;
 /// Values that are looked at to find who goes; then the next does all the same: the lock is held meanwhile.
 const TURNS: usize = 64;
 
+/// Values that get another turn in the small queue before one goes all the same.
+const CHANCES: usize = 8;
+
 /// The small queue has one part in so many.
 const SMALL: u64 = 10;
 
@@ -388,21 +391,34 @@ impl<T> Rack<T> {
             }
             self.move_on(self.small.tail);
         }
-        let candidate = self.small.tail;
         if order == Order::Recency || (!self.is_small_over(share) && self.main.tail != NONE) {
             let victim = self.victims(1, u64::MAX).and_then(|all| all.first().copied());
             out.extend(self.take(victim.unwrap_or(self.main.tail)));
             return out;
         }
-        let Some(node) = self.node(candidate) else { return out };
-        let (weight, count) = (node.weight, self.sketch.estimate(node.key.hash_value()));
-        match self.victims(weight, count) {
-            Some(victims) => {
-                self.move_on(candidate);
-                out.extend(victims.into_iter().filter_map(|place| self.take(place)));
+        for _ in 0..CHANCES {
+            let candidate = self.small.tail;
+            let Some(node) = self.nodes.get_mut(wide(candidate)) else { return out };
+            let (weight, hash) = (node.weight, node.key.hash_value());
+            let used = std::mem::take(node.used.get_mut());
+            match self.victims(weight, self.sketch.estimate(hash)) {
+                Some(victims) => {
+                    self.move_on(candidate);
+                    out.extend(victims.into_iter().filter_map(|place| self.take(place)));
+                    return out;
+                }
+                // Too large to get into the main queue, but asked for: it stays for as long as that goes on.
+                None if used => {
+                    self.unlink(candidate);
+                    self.push(candidate);
+                }
+                None => {
+                    out.extend(self.take(candidate));
+                    return out;
+                }
             }
-            None => out.extend(self.take(candidate)),
         }
+        out.extend(self.take(self.small.tail));
         out
     }
 

@@ -9,6 +9,9 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{self as proto, SpanFlags, Status};
 use std::sync::Arc;
 
+/// Bytes of an attribute; what is longer is cut, as the queue is bounded by spans.
+const LONGEST: usize = 1024;
+
 /// What sort of step it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -129,7 +132,11 @@ impl Span {
     }
 
     pub fn text(&mut self, key: &str, value: impl Into<String>) -> &mut Self {
-        self.put(key, Value::StringValue(value.into()))
+        let mut value = value.into();
+        if value.len() > LONGEST {
+            value.truncate(value.floor_char_boundary(LONGEST));
+        }
+        self.put(key, Value::StringValue(value))
     }
 
     /// The same, where there is something to say.

@@ -52,6 +52,8 @@ pub fn prepare(site: &Site, policy: &Policy, meta: &Meta, length: u64) -> Prepar
     let framed = !bodyless(meta.status);
     if framed {
         deliver::set_length(&mut whole, length);
+    } else if meta.status == StatusCode::NO_CONTENT {
+        whole.remove(CONTENT_LENGTH); // RFC 9110 §8.6
     }
     finish(&mut whole, policy);
     let mut bare = preconditions::not_modified_headers(&plain);

@@ -73,10 +73,11 @@ impl Roster {
         now >= self.complete_at
     }
 
-    /// What an answer says whose request left at `sent`, and the name of the list.
-    pub fn take(&mut self, beats: Vec<Beat>, since: String, sent: Mono) {
+    /// What an answer says whose request left at `sent` and which came at `received`, and the name of the list. The store may have
+    /// answered at any time between the two: whoever has beaten is taken to have done so at the end.
+    pub fn take(&mut self, beats: Vec<Beat>, since: String, sent: Mono, received: Mono) {
         if self.since.as_ref().is_some_and(|before| *before != since) {
-            self.lost(sent);
+            self.lost(received);
         }
         self.since = Some(since);
         self.answered = Some(sent);
@@ -85,7 +86,7 @@ impl Roster {
             let alive_at = match self.nodes.get(&beat.node) {
                 Some(known) if known.ms == beat.ms => known.alive_at,
                 // It has beaten since the last answer was made, perhaps a moment ago; and of one that is new to us nobody knows when.
-                _ => sent,
+                _ => received,
             };
             let known = Known {
                 name: beat.name,
@@ -97,7 +98,7 @@ impl Roster {
             };
             self.nodes.insert(beat.node, known);
         }
-        let (dead_after, now) = (self.dead_after, sent);
+        let (dead_after, now) = (self.dead_after, received);
         self.nodes.retain(|_, known| known.listed || !known.left && known.silent_for(now) <= dead_after);
     }
 
@@ -150,7 +151,7 @@ mod tests {
     }
 
     fn take(roster: &mut Roster, sent: u64, beats: &[Beat]) {
-        roster.take(beats.to_vec(), "x".to_owned(), Mono(sent));
+        roster.take(beats.to_vec(), "x".to_owned(), Mono(sent), Mono(sent));
     }
 
     #[test]
@@ -185,12 +186,21 @@ mod tests {
     #[test]
     fn p4_a_list_that_was_lost_is_not_believed_until_the_time_of_those_it_named_is_over() {
         let mut roster = roster();
-        roster.take(Vec::new(), "x".to_owned(), Mono(100));
+        roster.take(Vec::new(), "x".to_owned(), Mono(100), Mono(100));
         assert!(roster.is_complete(Mono(100)));
-        roster.take(Vec::new(), "y".to_owned(), Mono(200));
+        roster.take(Vec::new(), "y".to_owned(), Mono(200), Mono(200));
         assert!(!roster.is_complete(Mono(2199)));
-        roster.take(Vec::new(), "y".to_owned(), Mono(300));
+        roster.take(Vec::new(), "y".to_owned(), Mono(300), Mono(300));
         assert!(roster.is_complete(Mono(2200)));
+    }
+
+    /// An answer may be seconds on its way, when the store has just been lost and found again.
+    #[test]
+    fn p4_a_beat_is_as_late_as_the_answer_that_tells_of_it() {
+        let mut roster = roster();
+        roster.take(vec![beat(2, 5000, Some(7))], "x".to_owned(), Mono(100), Mono(3000));
+        assert_eq!(names(&roster, 5000), ["n2:7"]);
+        assert!(names(&roster, 5001).is_empty());
     }
 
     #[test]

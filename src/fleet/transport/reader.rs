@@ -4,8 +4,8 @@ use super::answer::{Answer, Standing};
 use super::scripts::{self, Run};
 use super::{Link, PATIENCE, Shared, Transport};
 use crate::fleet::links::{CallError, Role};
-use crate::purge::Purge;
 use crate::purge::fleet::{Effect, Notice, Read};
+use crate::purge::{Cause, Purge};
 use crate::time::Mono;
 use redis::Value;
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ impl Transport {
         let (effects, wanted) = {
             let mut shared = self.lock();
             shared.clock.take(sent, received, answer.ms);
-            shared.roster.take(answer.beats, answer.since, sent);
+            shared.roster.take(answer.beats, answer.since, sent, received);
             let replicated = shared.proof.is_wanted();
             shared.proven = shared.proof.of(&standing, answer.number, sent);
             let wanted = shared.proof.is_wanted();
@@ -148,7 +148,9 @@ impl Transport {
             effect.perform(&self.purges);
             match effect {
                 Effect::Apply(batch) => {
-                    let settled = batch.purges.iter().flat_map(|l| l.own.iter().map(|seq| (*seq, l.id)));
+                    // Nobody waits for what a write has purged, and there may be thousands of them.
+                    let asked_for = batch.purges.iter().filter(|l| l.purge.cause == Cause::Request);
+                    let settled = asked_for.flat_map(|l| l.own.iter().map(|seq| (*seq, l.id)));
                     settled.for_each(|(seq, id)| shared.landed.insert(seq, id));
                 }
                 Effect::SyncedUntil(_) => shared.synced_at = shared.synced_at.max(shared.proven),

@@ -262,7 +262,8 @@ where
             self.set_idle(self.context.limits.idle_timeout);
             return true;
         }
-        if self.connection.has_streams() && self.progress.get() != self.seen {
+        let owed = self.batch.release();
+        if (owed || self.connection.has_streams()) && self.progress.get() != self.seen {
             self.set_idle(self.context.limits.write_stall_timeout);
             return true;
         }
