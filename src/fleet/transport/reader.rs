@@ -4,8 +4,8 @@ use super::answer::{Answer, Standing};
 use super::scripts::{self, Run};
 use super::{Link, PATIENCE, Shared, Transport};
 use crate::fleet::links::{CallError, Role};
+use crate::purge::Purge;
 use crate::purge::fleet::{Effect, Notice, Read};
-use crate::purge::{Cause, Purge};
 use crate::time::Mono;
 use redis::Value;
 use std::collections::BTreeMap;
@@ -148,10 +148,10 @@ impl Transport {
             effect.perform(&self.purges);
             match effect {
                 Effect::Apply(batch) => {
-                    // Nobody waits for what a write has purged, and there may be thousands of them.
-                    let asked_for = batch.purges.iter().filter(|l| l.purge.cause == Cause::Request);
-                    let settled = asked_for.flat_map(|l| l.own.iter().map(|seq| (*seq, l.id)));
-                    settled.for_each(|(seq, id)| shared.landed.insert(seq, id));
+                    for logged in &batch.purges {
+                        let landed = &mut shared.landed;
+                        logged.own.iter().for_each(|seq| landed.insert(*seq, logged.id, logged.purge.cause));
+                    }
                 }
                 Effect::SyncedUntil(_) => shared.synced_at = shared.synced_at.max(shared.proven),
                 // Ids of a branch that is lost mean nothing on this one, and after a gap it may be lost; what counts is appended again.

@@ -7,7 +7,7 @@
 
 use super::Transport;
 use super::reader::is_fresh;
-use crate::purge::{At, PurgeId};
+use crate::purge::{At, Cause, PurgeId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -46,23 +46,32 @@ impl Reach {
 }
 
 /// Where purges of this node stand in the log, by the number they were pending under.
+///
+/// Apart by cause: writes may purge thousands of times a second, and must not push out what somebody waits for.
 #[derive(Debug, Default)]
-pub struct Landed(BTreeMap<u64, PurgeId>);
+pub struct Landed {
+    asked_for: BTreeMap<u64, PurgeId>,
+    by_writes: BTreeMap<u64, PurgeId>,
+}
 
 impl Landed {
-    pub fn insert(&mut self, seq: u64, id: PurgeId) {
-        self.0.insert(seq, id);
-        if self.0.len() > MOST_LANDED {
-            self.0.pop_first();
+    pub fn insert(&mut self, seq: u64, id: PurgeId, cause: Cause) {
+        let map = match cause {
+            Cause::Request => &mut self.asked_for,
+            Cause::Write => &mut self.by_writes,
+        };
+        map.insert(seq, id);
+        if map.len() > MOST_LANDED {
+            map.pop_first();
         }
     }
 
     pub fn get(&self, seq: u64) -> Option<PurgeId> {
-        self.0.get(&seq).copied()
+        self.asked_for.get(&seq).or_else(|| self.by_writes.get(&seq)).copied()
     }
 
     pub fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 }
 
