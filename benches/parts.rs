@@ -60,17 +60,7 @@ fn selectors() -> Selectors {
 /// An engine with one entry, which the fast lane serves.
 fn engine() -> Arc<Engine> {
     let rules: Vec<Arc<str>> = vec![Arc::from("none")];
-    let words = Vocabulary {
-        outcomes: &["hit"],
-        not_stored: &[],
-        stale: &[],
-        refusals: &[],
-        purge_kinds: &[],
-        purge_modes: &[],
-        traces_lost: &[],
-        rules: &rules,
-        origins: &[],
-    };
+    let words = Vocabulary { outcomes: &["hit"], rules: &rules, ..Vocabulary::default() };
     let site = Site {
         rules: RuleSet::new(Arc::from("app"), Vec::new()).unwrap(),
         origins: HashMap::new(),

@@ -11,7 +11,7 @@ use crate::observe::metrics::Vocabulary;
 use crate::purge::Mode;
 use crate::semantics::storable::NotStored;
 use crate::trace::export::Lost;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub fn rule_names(site: &Site) -> Vec<Arc<str>> {
     site.rules.rules().map(|r| r.name.clone()).chain([Arc::from("none")]).collect()
@@ -27,20 +27,17 @@ pub fn metrics(site: &Site) -> Arc<Metrics> {
 
 /// Every word that can be a label, from the enums that own them.
 pub fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabulary<'a> {
-    static OUTCOMES: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| Kind::ALL.iter().map(|k| k.as_str()).collect());
-    static NOT_STORED: std::sync::LazyLock<Vec<&str>> = std::sync::LazyLock::new(|| {
+    static OUTCOMES: LazyLock<Vec<&str>> = LazyLock::new(|| Kind::ALL.iter().map(|k| k.as_str()).collect());
+    static NOT_STORED: LazyLock<Vec<&str>> = LazyLock::new(|| {
         let own = Refused::OWN.iter().map(|r| r.as_str());
         NotStored::ALL.iter().map(|n| n.as_str()).chain(own).collect()
     });
-    static STALE: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| StaleWhy::ALL.iter().map(|s| s.as_str()).collect());
-    static REFUSALS: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| Refusal::ALL.iter().map(|r| r.as_str()).collect());
-    static LOST: [&str; 3] = [Lost::QueueFull.as_str(), Lost::Refused.as_str(), Lost::Shutdown.as_str()];
-    static KINDS: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| engine::purge::kinds().collect());
-    static MODES: [&str; 3] = [Mode::Soft.as_str(), Mode::Invalidate.as_str(), Mode::Hard.as_str()];
+    static STALE: LazyLock<Vec<&str>> = LazyLock::new(|| StaleWhy::ALL.iter().map(|s| s.as_str()).collect());
+    static REFUSALS: LazyLock<Vec<&str>> =
+        LazyLock::new(|| Refusal::ALL.iter().map(|r| r.as_str()).collect());
+    static LOST: LazyLock<Vec<&str>> = LazyLock::new(|| Lost::ALL.iter().map(|l| l.as_str()).collect());
+    static KINDS: LazyLock<Vec<&str>> = LazyLock::new(|| engine::purge::kinds().collect());
+    static MODES: LazyLock<Vec<&str>> = LazyLock::new(|| Mode::ALL.iter().map(|m| m.as_str()).collect());
     Vocabulary {
         outcomes: &OUTCOMES,
         not_stored: &NOT_STORED,

@@ -169,18 +169,15 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     let mut body = serde_json::json!({ "ready": !draining, "draining": draining });
     if let (Some(fleet), Some(body)) = (&admin.engine.fleet, body.as_object_mut()) {
         // A cache that still serves must not be taken out: this is for people, not for the balancer.
-        body.insert("shared".to_owned(), status::shared_word(fleet).into());
-        let lag = fleet.log.state().unsynced_for;
+        let log = fleet.log.state();
+        body.insert("shared".to_owned(), status::shared_word(fleet, log.synced).into());
+        let lag = log.unsynced_for;
         body.insert("unsynced_s".to_owned(), serde_json::json!(lag.map(|lag| lag.as_secs_f64())));
     }
     json_response(status, &body)
 }
 
 async fn metrics_text(State(admin): State<Arc<Admin>>) -> Response {
-    admin.engine.metrics.origins_follow();
-    for (name, origin) in &admin.engine.site().origins {
-        admin.engine.metrics.origin_is(name, origin.is_up());
-    }
     let text = admin.engine.metrics.render(&status::levels(&admin));
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], Body::from(text)).into_response()
 }

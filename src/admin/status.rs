@@ -16,6 +16,7 @@ const PURGES: usize = 10;
 pub fn levels(admin: &Admin) -> Levels {
     let memory = &admin.engine.memory;
     let stats = memory.stats();
+    let origins = &admin.engine.site().origins;
     Levels {
         memory_bytes: memory.bytes(),
         memory_entries: stats.entries.load(Ordering::Relaxed),
@@ -24,6 +25,7 @@ pub fn levels(admin: &Admin) -> Levels {
         variants_dropped: stats.variants_dropped.load(Ordering::Relaxed),
         inflight: admin.engine.flights.len() as u64,
         connections: admin.connections.open(),
+        origins_up: origins.iter().map(|(name, origin)| (name.clone(), origin.is_up())).collect(),
         turned: admin.connections.turned(),
         fleet: admin.engine.fleet.as_ref().map(|fleet| fleet.levels()).unwrap_or_default(),
     }
@@ -85,9 +87,9 @@ fn memory(engine: &Engine, levels: &Levels) -> Value {
 
 /// The store that the fleet shares, in one word: what `/readyz` says too. One that takes connections and answers nothing
 /// is not `up`: this node does not hear of purges then.
-pub fn shared_word(fleet: &Fleet) -> &'static str {
+pub fn shared_word(fleet: &Fleet, synced: bool) -> &'static str {
     let states = fleet.links.states();
-    let fails = states.iter().any(|role| role.breaker_open) || !fleet.log.state().synced;
+    let fails = states.iter().any(|role| role.breaker_open) || !synced;
     match (fails, states.iter().any(|role| role.connected > 0)) {
         (false, true) => "up",
         (true, true) => "degraded",
@@ -121,7 +123,7 @@ fn shared_json(fleet: &Fleet, engine: &Engine) -> Value {
     let metrics = &engine.metrics.fleet;
     let (hits, misses) = (metrics.calls("get", "hit"), metrics.calls("get", "miss"));
     json!({
-        "state": shared_word(fleet),
+        "state": shared_word(fleet, log.synced),
         "hits": hits,
         "misses": misses,
         "hit_ratio": ratio(hits, hits + misses),

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 /// A call that has just come in.
 pub(super) fn enter(admin: &Admin, headers: &HeaderMap) -> Step {
     let Some(tracer) = &admin.engine.tracer else { return Step::default() };
-    tracer.enter(&Parent::take(&mut headers.clone(), true), tracer.stamp())
+    tracer.enter(&Parent::take(&mut headers.clone(), true))
 }
 
 /// What it was answered.

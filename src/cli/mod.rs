@@ -87,11 +87,28 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
 /// A result on standard output. Who has closed it (`| head`) has read enough: no error.
 fn say(text: impl std::fmt::Display) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    let _ = writeln!(std::io::stdout().lock(), "{}", plain(&text.to_string()));
 }
 
 /// One sentence on standard error.
 fn fail(status: u8, sentence: impl std::fmt::Display) -> ExitCode {
-    eprintln!("larder: {sentence}");
+    eprintln!("larder: {}", plain(&sentence.to_string()));
     ExitCode::from(status)
+}
+
+/// Without what a terminal would obey: URLs, tags and words come from sites and servers.
+fn plain(text: &str) -> String {
+    let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars().map(|c| if harmless(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_site_says_is_obeyed_by_the_terminal() {
+        assert_eq!(plain("\u{1b}]0;x\u{7} \u{9b}2J\r"), "\u{fffd}]0;x\u{fffd} \u{fffd}2J\u{fffd}");
+        assert_eq!(plain("one\n\ttwo ü"), "one\n\ttwo ü");
+    }
 }

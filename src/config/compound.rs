@@ -66,7 +66,7 @@ impl<S: Section> Kind<S> for Short {
     }
     fn schema() -> Json {
         let fields = S::fields();
-        let short = fields.iter().find(|f| f.key == S::SHORT).map(|f| f.schema.clone());
+        let short = fields.iter().find(|f| f.key == S::SHORT).map(|f| (f.schema)());
         json!({ "anyOf": [short, section::schema_of(S::ABOUT, &fields)] })
     }
     fn form() -> Form {

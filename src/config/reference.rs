@@ -26,7 +26,7 @@ Every field, what it takes, what holds without it, and when to turn it. The file
 * **`larder check`** finds every mistake at once, each with its place and what would be right; unknown keys are mistakes. `larder check --print` shows all that holds, secrets blanked.
   `larder schema` prints the JSON Schema for editors.
 * **Reloading** (`kill -HUP`, or `POST /reload` on the admin listener) puts a new file in force without losing a connection or an entry. These stay until the next start, and the log says
-  so: `server.listen`, `server.proxy_protocol`, `server.threads`, `server.shutdown_grace`, `admin.address`, `memory.capacity`, `memory.policy`, `shared`, `log.access`, `log.level`, and `tracing` but for its `sample`. It also
+  so: `server.listen`, `server.proxy_protocol`, `server.threads`, `server.shutdown_grace`, `admin.address`, `memory.capacity`, `memory.policy`, `shared`, `log.access`, `log.level`, in a fleet `server.secret`, and `tracing` but for its `sample`. It also
   tells what is different now, field by field.
 * **Rules**: every one that matches applies, top to bottom, and **the last one that sets a field wins**; `tags` add up, header edits are merged by name, `key` and `vary` leaf by leaf.
   Every field of a rule also takes `default`, which puts back what holds without rules. So the general rules come first.
@@ -116,45 +116,44 @@ fn inline(value: &Json) -> String {
 
 /// What holds where no rule matches, as a rule would say it. What no rule could say (no `min_ttl`, no rewriting) is not there.
 fn without_rules() -> Patch {
-    let Policy {
-        bypass, store, client_revalidate_honour, jitter, early_refresh, browser_ttl, keep, key, ..
-    } = Policy::base(Arc::from("app"));
-    let Policy { max_variants, coalesce, after_write, read_your_writes, compress, rate, .. } =
-        Policy::base(Arc::from("app"));
+    let base = Policy::base(Arc::from("app"));
     Patch {
-        cache: Setting::To(if bypass { Caching::Bypass } else { Caching::On }),
-        ttl: Setting::To(store.ttl.map(|ttl| ttl.value)),
-        force: Setting::To(store.force),
-        default_ttl: store.default_ttl.map_or(Setting::Keep, |ttl| Setting::To(ttl.value)),
-        min_ttl: store.min_ttl.map_or(Setting::Keep, |ttl| Setting::To(ttl.value)),
-        max_ttl: store.max_ttl.map_or(Setting::Keep, Setting::To),
-        negative_ttl: Setting::To(store.negative_ttl),
-        heuristic: Setting::To(store.heuristic),
-        stale_while_revalidate: Setting::To(store.stale_while_revalidate),
-        stale_if_error: Setting::To(store.stale_if_error),
-        strict_s_maxage: Setting::To(store.strict_s_maxage),
-        client_revalidate: Setting::To(match client_revalidate_honour {
+        cache: Setting::To(if base.bypass { Caching::Bypass } else { Caching::On }),
+        ttl: Setting::To(base.store.ttl.map(|ttl| ttl.value)),
+        force: Setting::To(base.store.force),
+        default_ttl: base.store.default_ttl.map_or(Setting::Keep, |ttl| Setting::To(ttl.value)),
+        min_ttl: base.store.min_ttl.map_or(Setting::Keep, |ttl| Setting::To(ttl.value)),
+        max_ttl: base.store.max_ttl.map_or(Setting::Keep, Setting::To),
+        negative_ttl: Setting::To(base.store.negative_ttl),
+        heuristic: Setting::To(base.store.heuristic),
+        stale_while_revalidate: Setting::To(base.store.stale_while_revalidate),
+        stale_if_error: Setting::To(base.store.stale_if_error),
+        strict_s_maxage: Setting::To(base.store.strict_s_maxage),
+        client_revalidate: Setting::To(match base.client_revalidate_honour {
             true => ClientRevalidate::Honour,
             false => ClientRevalidate::Ignore,
         }),
-        jitter: Setting::To((jitter > 0.0).then_some(jitter)),
-        early_refresh: Setting::To(early_refresh.map(|beta| EarlyRefresh { beta })),
-        browser_ttl: Setting::To(browser_ttl),
-        keep: Setting::To(keep),
+        jitter: Setting::To((base.jitter > 0.0).then_some(base.jitter)),
+        early_refresh: Setting::To(base.early_refresh.map(|beta| EarlyRefresh { beta })),
+        browser_ttl: Setting::To(base.browser_ttl),
+        keep: Setting::To(base.keep),
         key: KeyPatch {
-            query: Setting::To(key.query),
-            sort: Setting::To(key.sort),
-            headers: Setting::To(key.headers),
-            cookies: Setting::To(key.cookies),
-            body: Setting::To(key.body_max.map(|max| BodyKey { max })),
+            query: Setting::To(base.key.query),
+            sort: Setting::To(base.key.sort),
+            headers: Setting::To(base.key.headers),
+            cookies: Setting::To(base.key.cookies),
+            body: Setting::To(base.key.body_max.map(|max| BodyKey { max })),
         },
-        vary: VaryPatch { ignore: Setting::To(store.vary_ignore), max_variants: Setting::To(max_variants) },
-        set_cookie: Setting::To(store.set_cookie),
-        coalesce: Setting::To(coalesce.map(|wait| Coalesce { wait })),
-        after_write: Setting::To(after_write),
-        read_your_writes: Setting::To(read_your_writes),
-        compress: Setting::To(compress),
-        rate: Setting::To(rate),
+        vary: VaryPatch {
+            ignore: Setting::To(base.store.vary_ignore),
+            max_variants: Setting::To(base.max_variants),
+        },
+        set_cookie: Setting::To(base.store.set_cookie),
+        coalesce: Setting::To(base.coalesce.map(|wait| Coalesce { wait })),
+        after_write: Setting::To(base.after_write),
+        read_your_writes: Setting::To(base.read_your_writes),
+        compress: Setting::To(base.compress),
+        rate: Setting::To(base.rate),
         ..Patch::default()
     }
 }

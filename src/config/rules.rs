@@ -353,11 +353,7 @@ impl Kind<Vec<Rule>> for RuleList {
         json!({ "type": ["array", "null"], "items": <Sect as Kind<Rule>>::schema() })
     }
     fn form() -> Form {
-        let mut form = <Sect as Kind<Rule>>::form().said(|_| "a list of maps".to_owned());
-        if let Some(inside) = &mut form.inside {
-            inside.at = "[]".to_owned();
-        }
-        form
+        <List<Sect> as Kind<Vec<Rule>>>::form().said(|_| "a list of maps".to_owned())
     }
     fn absent() -> Option<Vec<Rule>> {
         Some(Vec::new())

@@ -131,8 +131,8 @@ pub struct Field {
     pub doc: &'static str,
     pub required: bool,
     pub default: Json,
-    pub schema: Json,
-    /// Not made before somebody asks: files are read more often than references written.
+    /// These two are not made before somebody asks: files are read more often than schemas and references written.
+    pub schema: fn() -> Json,
     pub form: fn() -> Form,
 }
 
@@ -144,7 +144,7 @@ impl Field {
             doc,
             required: default.is_none(),
             default: default.as_ref().map_or(Json::Null, K::show),
-            schema: K::schema(),
+            schema: K::schema,
             form: K::form,
         }
     }
@@ -238,7 +238,7 @@ pub fn defaults<S: Section>() -> Option<S> {
 pub fn schema_of(about: &str, fields: &[Field]) -> Json {
     let mut properties = Map::new();
     for field in fields {
-        let mut schema = field.schema.clone();
+        let mut schema = (field.schema)();
         if let Json::Object(schema) = &mut schema {
             schema.insert("description".to_owned(), json!(field.doc));
             if !field.default.is_null() {

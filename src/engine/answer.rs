@@ -4,7 +4,7 @@
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{Base, Refused};
-use crate::engine::fetch::{self, Fetch, LeaderAnswer, content_type};
+use crate::engine::fetch::{self, Fetch, LeaderAnswer};
 use crate::engine::fleet::Sharing;
 use crate::engine::flight::{Flight, FlightKey, Shared, Stage, Ticket};
 use crate::engine::held::{Going, Held, found};
@@ -25,6 +25,7 @@ use crate::interim::InterimSender;
 use crate::origin::{OriginBody, OriginError};
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::cache_status::{Collapsed, Member};
+use crate::semantics::fields::content_type;
 use crate::semantics::{coding, vary};
 use crate::store::entry::{Carrier, Described};
 use crate::store::memory::is_useless;

@@ -20,6 +20,7 @@ use crate::interim::InterimSender;
 use crate::origin::{Answer, OriginBody, OriginError, SendOptions};
 use crate::purge::Verdict;
 use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::fields::content_type;
 use crate::semantics::hop;
 use crate::semantics::storable::NotStored;
 use crate::semantics::validate::{self, Stored};
@@ -448,11 +449,6 @@ fn renewing(not_modified: &HeaderMap, now: Now) -> HeaderMap {
     hop::strip(&mut fields);
     draft::ensure_date(&mut fields, now.wall);
     fields
-}
-
-/// `Content-Type`, if it is text at all.
-pub fn content_type(fields: &HeaderMap) -> Option<&str> {
-    fields.get(http::header::CONTENT_TYPE)?.to_str().ok()
 }
 
 fn content_length(fields: &HeaderMap) -> Option<u64> {

@@ -4,7 +4,7 @@
 
 use crate::engine::Engine;
 use crate::engine::draft::Refused;
-use crate::engine::fetch::{Fetch, LeaderAnswer, content_type};
+use crate::engine::fetch::{Fetch, LeaderAnswer};
 use crate::engine::flight::Stage;
 use crate::engine::markers::Mark;
 use crate::engine::plan::{self, Found, Lookup, Plan, Seen, Wishes};
@@ -15,6 +15,7 @@ use crate::fleet::value::Stored;
 use crate::purge::sync::usable_unsynced;
 use crate::purge::{Applied, At, Purge, Verdict};
 use crate::semantics::cache_control::RequestDirectives;
+use crate::semantics::fields::content_type;
 use crate::semantics::storable::NotStored;
 use crate::store::entry::Described;
 use crate::store::memory::Written;

@@ -228,7 +228,7 @@ impl Growing {
     }
 
     /// Everything received, for storing. Only meaningful in keep mode after the end.
-    pub fn chunks(&self) -> Arc<[Bytes]> {
+    pub fn chunks(&self) -> Vec<Bytes> {
         self.lock().chunks.iter().cloned().collect()
     }
 

@@ -60,8 +60,7 @@ impl Markers {
     }
 
     pub fn get(&self, key: &Key, now: Mono) -> Option<Mark> {
-        let (mark, since) = self.0.get(key)?;
-        (now.since(since) < REMEMBERED).then_some(mark)
+        self.look(key, now).map(|(mark, _)| mark)
     }
 
     /// The same, and whether it need not be set again for now: more than half of its time is left.

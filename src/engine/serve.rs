@@ -10,6 +10,7 @@ use crate::engine::outcome::{Kind, Outcome};
 use crate::engine::plan::{self, Seen, StaleWhy};
 use crate::origin::OriginError;
 use crate::semantics::cache_status::Member;
+use crate::semantics::fields::content_type;
 use crate::semantics::reuse::Failure as Reach;
 use crate::store::Entry;
 use crate::store::entry::{Carrier, Described};
@@ -65,7 +66,7 @@ impl Ask {
         member: &Member,
         now: Now,
     ) -> Answered {
-        let policy = self.policy_for(entry.status, entry.content_type());
+        let policy = self.policy_for(entry.status, content_type(&**entry));
         let edits = self.edits(&policy);
         let form = self.form(entry, &policy);
         let response = deliver::from_entry(&self.client(&policy, &edits), &form, member, now);

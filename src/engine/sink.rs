@@ -143,7 +143,7 @@ impl Sink {
         if !self.keeping || std::mem::replace(&mut self.stored, true) {
             return;
         }
-        let mut chunks = self.body.chunks().to_vec();
+        let mut chunks = self.body.chunks();
         chunks.extend(last);
         let mut meta = Meta::clone(&self.meta);
         meta.fetch_time += self.engine.clock.now().mono.since(self.started.mono);

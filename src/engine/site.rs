@@ -320,7 +320,7 @@ impl Engine {
         site: &Site,
         policy: &Policy,
         mut request: http::Request<InBody>,
-        options: SendOptions,
+        mut options: SendOptions,
         trace: &Trace,
     ) -> Result<Answer, OriginError> {
         let origin = site.origin(&policy.origin)?;
@@ -330,6 +330,7 @@ impl Engine {
         let ruled = || edits.set.iter().map(|(name, _)| name).chain(&edits.remove).any(|n| *n == TRACEPARENT);
         if let Some(context) = step.traceparent().filter(|_| !ruled()) {
             request.headers_mut().insert(TRACEPARENT, context);
+            options.again = None; // they have no such field
         }
         if let Some(span) = step.span() {
             span.named_by_method(Some(request.method()), &policy.origin)

@@ -2,7 +2,6 @@
 //! requests; rulings 8 and 10), and what to do when it may not.
 
 use crate::engine::answer::{Answered, Ask};
-use crate::engine::fetch::content_type;
 use crate::engine::flight::{Flight, Stage};
 use crate::engine::held::{Going, Held};
 use crate::engine::outcome::{Kind, Outcome};
@@ -11,6 +10,7 @@ use crate::engine::serve::status_failure;
 use crate::engine::{deliver, draft, site};
 use crate::origin::OriginError;
 use crate::semantics::cache_status::{Collapsed, Member};
+use crate::semantics::fields::content_type;
 use crate::semantics::reuse::Failure as Reach;
 use crate::semantics::vary;
 use crate::store::entry::{Carrier, Described};

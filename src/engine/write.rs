@@ -4,7 +4,6 @@
 use crate::body::OutBody;
 use crate::engine::deliver::{self, Client};
 use crate::engine::draft::{self, Asked, Base, Refused};
-use crate::engine::fetch::content_type;
 use crate::engine::growing::{Demand, Growing, compact};
 use crate::engine::key;
 use crate::engine::policy::Policy;
@@ -13,6 +12,7 @@ use crate::engine::site::{Engine, Site};
 use crate::origin::{Answer, OriginBody};
 use crate::purge::Born;
 use crate::semantics::cache_status::Member;
+use crate::semantics::fields::content_type;
 use crate::semantics::{invalidate, vary};
 use crate::store::Key;
 use crate::store::entry::Meta;
@@ -185,7 +185,7 @@ impl Kept {
         }
         engine.metrics.origin_bytes(total);
         if keeping {
-            let chunks = compact(body.chunks().to_vec());
+            let chunks = compact(body.chunks());
             let entry = engine.seal(&self.site, &self.policy, self.meta.clone(), chunks, total, None);
             let entry = Arc::new(entry);
             engine.put(&self.key, entry.clone(), &self.policy);

@@ -84,6 +84,13 @@ pub struct Settings {
     pub hosts: Vec<HostGlob>,
 }
 
+impl Settings {
+    /// Whether what this peer says of others is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        forwarded::contains(&self.trusted_proxies, peer)
+    }
+}
+
 /// A request in normal form.
 #[derive(Clone, Debug)]
 pub struct Normal {
@@ -136,7 +143,7 @@ pub fn normalise(parts: request::Parts, conn: &Conn, settings: &Settings) -> Res
 
     // Everything that `Connection` may name is read before `Connection` is obeyed.
     let peer = conn.peer.ip().to_canonical();
-    let trusted_peer = forwarded::contains(&settings.trusted_proxies, peer);
+    let trusted_peer = settings.trusts(peer);
     let relayed = [header::FORWARDED, X_FORWARDED_FOR, header::VIA].iter().any(|n| headers.contains_key(n));
     let upgrade = upgrade_of(&method, version, &headers);
     let te_trailers = accepts_trailers(&headers);

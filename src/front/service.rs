@@ -323,11 +323,12 @@ impl Handler for Arc<Service> {
         conn: &Conn,
     ) -> Option<(FastRecord, Response<Chunks>)> {
         let (record, head) = self.find(request, conn, fast::response_head)?;
-        let body = record.hit.entry().body.clone();
+        // Its count is one that all threads write: not touched for an answer without a body.
+        let body = || record.hit.entry().body.clone();
         let body = match &record.shape {
-            Shape::Whole if !record.is_head => Chunks::new(body),
-            Shape::Part(part) => Chunks::slice(body, part.clone()),
-            Shape::Whole | Shape::NotModified => Chunks::new(Arc::default()),
+            Shape::Whole if !record.is_head => Chunks::new(body()),
+            Shape::Part(part) => Chunks::slice(body(), part.clone()),
+            Shape::Whole | Shape::NotModified => Chunks::new(Bytes::new()),
         };
         Some((record, head.map(|()| body)))
     }
@@ -398,10 +399,11 @@ impl Service {
         conn: &Conn,
         head: impl FnOnce(&FastHit, &Shape) -> Option<T>,
     ) -> Option<(FastRecord, T)> {
-        if request.settled && self.may_be_ours(request) {
+        let settings = request.settled.then(|| self.settings.load());
+        if settings.as_ref().is_some_and(|settings| may_be_ours(request, settings)) {
             return None; // to be refused: what is stored must not hide a loop
         }
-        let claims = if request.settled { self.claims(request, conn) } else { None };
+        let claims = settings.as_ref().and_then(|settings| claims(request, conn, settings));
         // Without a name from TLS a connection is for every host, and a trusted proxy's is for those it tells.
         if claims.is_none()
             && conn.sni.is_some()
@@ -436,25 +438,6 @@ impl Service {
         Some((FastRecord { hit, shape, is_head: request.head, started, line, span }, head))
     }
 
-    /// Whether `CDN-Loop` names this node (RFC 8586), or looks as if: what we send always has fields of a proxy as well.
-    fn may_be_ours(&self, request: &FastRequest<'_>) -> bool {
-        let settings = self.settings.load();
-        let id = settings.node_id.as_bytes();
-        let mut found = false;
-        request.lines.values(&normalise::CDN_LOOP, |value| {
-            found |= !id.is_empty() && value.windows(id.len()).any(|some| some == id);
-        });
-        found
-    }
-
-    /// What a trusted proxy says of who asks, and for what; `None`: it is none.
-    fn claims(&self, request: &FastRequest<'_>, conn: &Conn) -> Option<Claims> {
-        let peer = conn.peer.ip().to_canonical();
-        let settings = self.settings.load();
-        let trusted = &settings.trusted_proxies;
-        forwarded::contains(trusted, peer).then(|| forwarded::resolve(&request.lines, peer, trusted))
-    }
-
     fn fast_line(
         &self,
         request: &FastRequest<'_>,
@@ -470,7 +453,7 @@ impl Service {
             request.lines.values(name, |value| first = first.take().or_else(|| Some(text(value))));
             first
         };
-        let trusted = || forwarded::contains(&self.settings.load().trusted_proxies, peer);
+        let trusted = || self.settings.load().trusts(peer);
         let given = || normalise::given_request_id(&request.lines).filter(|_| claims.is_some() || trusted());
         Line {
             started: self.clock.now(),
@@ -517,6 +500,23 @@ fn fast_outcome(hit: &FastHit) -> Outcome {
     outcome.age = Some(hit.age);
     outcome.ttl = Some(hit.ttl);
     outcome
+}
+
+/// Whether `CDN-Loop` names this node (RFC 8586), or looks as if: what we send always has fields of a proxy as well.
+fn may_be_ours(request: &FastRequest<'_>, settings: &normalise::Settings) -> bool {
+    let id = settings.node_id.as_bytes();
+    let mut found = false;
+    request.lines.values(&normalise::CDN_LOOP, |value| {
+        found |= !id.is_empty() && value.windows(id.len()).any(|some| some == id);
+    });
+    found
+}
+
+/// What a trusted proxy says of who asks, and for what; `None`: it is none.
+fn claims(request: &FastRequest<'_>, conn: &Conn, settings: &normalise::Settings) -> Option<Claims> {
+    let peer = conn.peer.ip().to_canonical();
+    let resolve = || forwarded::resolve(&request.lines, peer, &settings.trusted_proxies);
+    settings.trusts(peer).then(resolve)
 }
 
 /// What a request with conditions or ranges gets.

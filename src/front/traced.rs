@@ -3,7 +3,7 @@
 
 use super::handler::{Conn, FastRequest};
 use super::line::Line;
-use super::normalise::{self, forwarded};
+use super::normalise;
 use super::service::Service;
 use crate::engine::outcome::{Kind, Outcome};
 use crate::trace::{Context, Parent, Span, Step, TRACEPARENT, TRACESTATE, state};
@@ -17,12 +17,7 @@ pub(super) fn enter(
     headers: &mut HeaderMap,
 ) -> Step {
     let Some(tracer) = &service.engine.tracer else { return Step::default() };
-    let began = tracer.stamp();
-    tracer.enter(&Parent::take(headers, trusts(settings, conn)), began)
-}
-
-fn trusts(settings: &normalise::Settings, conn: &Conn) -> bool {
-    forwarded::contains(&settings.trusted_proxies, conn.peer.ip().to_canonical())
+    tracer.enter(&Parent::take(headers, settings.trusts(conn.peer.ip())))
 }
 
 /// The same for a request of the fast lane: nothing but a look at its fields and a random number, unless it is recorded.
@@ -34,7 +29,7 @@ pub(super) fn enter_fast(service: &Service, request: &FastRequest<'_>, conn: &Co
         lines += 1;
     });
     let context = sent.filter(|_| lines == 1).and_then(Context::parse);
-    let trusted = context.is_some() && trusts(&service.settings.load(), conn);
+    let trusted = context.is_some() && service.settings.load().trusts(conn.peer.ip());
     if !tracer.samples(context, trusted) {
         return None;
     }
@@ -43,7 +38,7 @@ pub(super) fn enter_fast(service: &Service, request: &FastRequest<'_>, conn: &Co
         request.lines.values(&TRACESTATE, |value| said.extend(std::str::from_utf8(value)));
     }
     let parent = Parent { context, trusted, state: state(said.into_iter()) };
-    tracer.enter_decided(&parent, tracer.stamp(), true).into_span()
+    tracer.enter_decided(&parent, true).into_span()
 }
 
 /// How a request was answered.

@@ -1,7 +1,7 @@
 //! The access log: one line per request on standard output, JSON or text, written by a thread of its own. When
 //! the reader of the log can't keep up, lines are dropped and counted; requests never wait for it.
 
-use crate::time::Wall;
+use crate::time::{self, Wall};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -62,33 +62,6 @@ pub struct Record {
     /// For the combined format alone.
     #[serde(skip)]
     pub referer: Option<String>,
-}
-
-impl Record {
-    /// All names that a line of JSON can have, in order.
-    pub const FIELDS: [&str; 21] = [
-        "time",
-        "request_id",
-        "client",
-        "method",
-        "scheme",
-        "host",
-        "path",
-        "query",
-        "protocol",
-        "status",
-        "outcome",
-        "reason",
-        "rule",
-        "tier",
-        "age_s",
-        "ttl_s",
-        "bytes",
-        "duration_ms",
-        "origin_ms",
-        "user_agent",
-        "trace_id",
-    ];
 }
 
 fn text<S: serde::Serializer>(value: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
@@ -203,18 +176,9 @@ struct Civil {
     milli: u64,
 }
 
-/// Days to date after Howard Hinnant's `civil_from_days`.
 const fn civil(at: Wall) -> Civil {
     let (days, ms) = (at.0 / 86_400_000, at.0 % 86_400_000);
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let day_of_era = z % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + (month <= 2) as u64;
+    let (year, month, day) = time::civil(days);
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     Civil { year, month, day, hour, minute, second, milli: ms % 1000 }
 }
@@ -227,10 +191,8 @@ pub fn timestamp(at: Wall) -> String {
 
 /// As Apache's `%t` has it, without the brackets.
 fn apache_time(at: Wall) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let Civil { year, month, day, hour, minute, second, .. } = civil(at);
-    let month = usize::try_from(month).ok().and_then(|month| MONTHS.get(month.wrapping_sub(1)));
+    let month = usize::try_from(month).ok().and_then(|month| time::MONTHS.get(month.wrapping_sub(1)));
     let month = month.copied().unwrap_or("Jan");
     format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
 }
@@ -238,6 +200,31 @@ fn apache_time(at: Wall) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All names that a line of JSON can have, in order.
+    const FIELDS: [&str; 21] = [
+        "time",
+        "request_id",
+        "client",
+        "method",
+        "scheme",
+        "host",
+        "path",
+        "query",
+        "protocol",
+        "status",
+        "outcome",
+        "reason",
+        "rule",
+        "tier",
+        "age_s",
+        "ttl_s",
+        "bytes",
+        "duration_ms",
+        "origin_ms",
+        "user_agent",
+        "trace_id",
+    ];
 
     #[test]
     fn nothing_a_client_wrote_ends_a_quoted_field_or_a_line() {
@@ -296,13 +283,13 @@ mod tests {
     fn the_fields_are_those_that_are_documented_and_no_others() {
         let full: serde_json::Value = serde_json::from_str(&written(Format::Json, &record())).unwrap();
         let names: Vec<&str> = full.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(names, Record::FIELDS);
+        assert_eq!(names, FIELDS);
         let page = include_str!("../../docs/logs.md");
         let documented: Vec<&str> = page
             .lines()
             .filter_map(|l| l.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
             .collect();
-        assert_eq!(documented, Record::FIELDS);
+        assert_eq!(documented, FIELDS);
         // What is not known is left out.
         let bare = Record {
             query: None,

@@ -12,8 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -82,6 +82,7 @@ pub struct Metrics {
     origin_requests: Family<OriginStatusLabels, Counter>,
     origin_seconds: Family<OriginLabel, Histogram>,
     origin_up: Family<OriginLabel, Gauge64>,
+    rendering: Mutex<()>,
     not_stored: Family<ReasonLabel, Counter>,
     stale_served: Family<WhyLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
@@ -112,7 +113,7 @@ pub struct RequestCounts {
 }
 
 /// The words used as label values, handed in by the rooms that own them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Vocabulary<'a> {
     pub outcomes: &'a [&'static str],
     pub not_stored: &'a [&'static str],
@@ -135,6 +136,8 @@ pub struct Levels {
     pub variants_dropped: u64,
     pub inflight: u64,
     pub connections: u64,
+    /// Whether some server of it would get a request now.
+    pub origins_up: Vec<(Arc<str>, bool)>,
     /// Connections closed before they could ask for anything, by reason.
     pub turned: Vec<(&'static str, u64)>,
     pub fleet: super::fleet::FleetLevels,
@@ -168,6 +171,7 @@ impl Metrics {
             origin_requests: Family::default(),
             origin_seconds: Family::new_with_constructor(|| Histogram::new(LATENCY)),
             origin_up: Family::default(),
+            rendering: Mutex::default(),
             not_stored: Family::default(),
             stale_served: Family::default(),
             refused: Family::default(),
@@ -417,15 +421,6 @@ impl Metrics {
         self.bytes.get_or_create(&DirectionLabel { direction: "origin" }).add(bytes);
     }
 
-    /// Before [`Metrics::origin_is`] of each: one that a reload has removed is neither up nor down.
-    pub fn origins_follow(&self) {
-        self.origin_up.clear();
-    }
-
-    pub fn origin_is(&self, origin: &Arc<str>, up: bool) {
-        self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() }).set(u64::from(up));
-    }
-
     /// A purge that names something of this kind.
     pub fn purged(&self, kind: &'static str, mode: &'static str) {
         self.purges.get_or_create(&PurgeLabels { kind, mode }).inc();
@@ -442,6 +437,8 @@ impl Metrics {
 
     /// The Prometheus (OpenMetrics) text of everything.
     pub fn render(&self, levels: &Levels) -> String {
+        // One after the other: nobody reads what another has half set.
+        let _one = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.memory_bytes.set(levels.memory_bytes);
         self.memory_entries.set(levels.memory_entries);
         // The store counts these itself; they are copied here at each scrape.
@@ -454,6 +451,11 @@ impl Metrics {
         self.fleet.set(&levels.fleet);
         for (reason, count) in levels.turned.iter().copied() {
             set(&self.turned.get_or_create(&ReasonLabel { reason }), count);
+        }
+        // One that a reload has removed is neither up nor down.
+        self.origin_up.clear();
+        for (origin, up) in &levels.origins_up {
+            self.origin_up.get_or_create(&OriginLabel { origin: origin.clone() }).set(u64::from(*up));
         }
         let mut text = String::new();
         // Writing to a String can't fail; an encoder error would leave the text short, which a scraper reports.

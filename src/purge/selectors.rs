@@ -98,10 +98,9 @@ impl Selectors {
         possible.then(|| Self { hashes: hashes.into(), implicit })
     }
 
-    /// What [`Selectors::from_bytes`] reads: the hashes, and how many of them are implicit.
-    pub fn to_bytes(&self, out: &mut Vec<u8>) -> usize {
+    /// The hashes, as [`Selectors::from_bytes`] reads them.
+    pub fn to_bytes(&self, out: &mut Vec<u8>) {
         self.hashes.iter().for_each(|hash| out.extend_from_slice(&hash.0.to_le_bytes()));
-        self.implicit
     }
 
     /// Of what [`Selectors::to_bytes`] wrote in this process.

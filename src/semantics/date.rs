@@ -14,10 +14,8 @@
 //! Dates before 1970 are valid ("Mon, 01 Jan 0001" is what some frameworks write for "long ago"); [`Wall`] has
 //! no room for them, so they become its beginning, which is just as much in the past.
 
-use crate::time::Wall;
+use crate::time::{MONTHS, Wall, civil};
 
-const MONTHS: [&[u8; 3]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 /// From Thursday on, the day that 1970 began with.
 const DAYS: [&[u8]; 7] =
     [b"Thursday", b"Friday", b"Saturday", b"Sunday", b"Monday", b"Tuesday", b"Wednesday"];
@@ -59,7 +57,7 @@ pub fn parse_at(value: &[u8], now: Wall) -> Option<Wall> {
 pub fn format(at: Wall) -> [u8; 29] {
     let secs = at.secs().min(LAST);
     let (day, second) = (secs / 86_400, secs % 86_400);
-    let (year, month, month_day) = civil(i64::try_from(day).unwrap_or(0));
+    let (year, month, month_day) = civil(day);
 
     let mut out = *b"Thu, 01 Jan 1970 00:00:00 GMT";
     let mut put = |at: usize, text: &[u8]| {
@@ -75,7 +73,7 @@ pub fn format(at: Wall) -> [u8; 29] {
     }
     for (number, name) in (1..).zip(MONTHS) {
         if month == number {
-            put(8, name);
+            put(8, name.as_bytes());
         }
     }
     put(5, &two(month_day));
@@ -128,8 +126,8 @@ fn rfc850(text: &mut Text<'_>, now: Wall) -> Option<i64> {
     let time = text.time_of_day()?;
     text.literal(b" GMT")?;
 
+    let (this_year, _, _) = civil(now.secs().min(LAST) / 86_400);
     let now = i64::try_from(now.secs().min(LAST)).unwrap_or(0);
-    let (this_year, _, _) = civil(now / SECS_PER_DAY);
     let this_century = i64::try_from(this_year).unwrap_or(0) / 100 * 100;
     let latest = now + FIFTY_YEARS;
     [100, 0, -100]
@@ -159,21 +157,6 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
-}
-
-/// The inverse: year, month, day of the month. Never asked for a day before 1970.
-fn civil(days: i64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
-    (unsigned(year), unsigned(month), unsigned(day))
 }
 
 /// What is left to read.
@@ -206,7 +189,10 @@ impl<'a> Text<'a> {
 
     fn month(&mut self) -> Option<i64> {
         let name = self.letters();
-        (1..).zip(MONTHS).find(|(_, month)| month.eq_ignore_ascii_case(name)).map(|(number, _)| number)
+        (1..)
+            .zip(MONTHS)
+            .find(|(_, month)| month.as_bytes().eq_ignore_ascii_case(name))
+            .map(|(number, _)| number)
     }
 
     /// Second of the day; `23:59:60` is a leap second.

@@ -23,3 +23,14 @@ impl Lookup for HeaderMap {
         self.get_all(name).iter().map(http::HeaderValue::as_bytes)
     }
 }
+
+/// As [`http::HeaderValue::to_str`].
+pub fn text(value: &[u8]) -> Option<&str> {
+    let visible = |byte: &u8| (0x20..0x7f).contains(byte) || *byte == b'\t';
+    std::str::from_utf8(value).ok().filter(|text| text.as_bytes().iter().all(visible))
+}
+
+/// `Content-Type`, if it is text at all.
+pub fn content_type(fields: &impl Lookup) -> Option<&str> {
+    text(fields.first(&http::header::CONTENT_TYPE)?)
+}

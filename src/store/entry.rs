@@ -1,4 +1,5 @@
-//! One stored response: immutable data, except for three small atomics that remember what later uses found.
+//! One stored response: immutable but for what later uses found (a purge's verdict, a refresh under way), its coded forms, and its place in the
+//! index.
 //!
 //! A store is full of these, so they are small: texts are one run of bytes ([`super::text`]), of which the prepared head of the
 //! fast lane is the beginning and the fields are lines, and spans of time are half as wide as elsewhere. Whoever needs a header map, or a
@@ -8,10 +9,12 @@ use super::forms::Forms;
 use super::index::{Seat, TAG_OVERHEAD};
 pub use super::meta::{Carrier, Described, Meta, Place, birth_order};
 use super::text::{self, Lines, Part};
+use super::wide;
 use crate::body::Pieces;
 use crate::purge::{Born, Check, SelectorHash, Selectors, Subject};
 use crate::semantics::coding::Coding;
 use crate::semantics::fields::Lookup;
+use crate::semantics::fields::content_type;
 use crate::semantics::freshness::{Freshness, Source, StaleUse};
 use crate::time::{Mono, Wall};
 use bytes::Bytes;
@@ -215,14 +218,6 @@ impl Entry {
         self.words(Part::Origin)
     }
 
-    /// `Content-Type`, if it is text at all.
-    pub fn content_type(&self) -> Option<&str> {
-        let value = self.first(&http::header::CONTENT_TYPE)?;
-        std::str::from_utf8(value)
-            .ok()
-            .filter(|text| text.bytes().all(|b| (b' '..0x7f).contains(&b) || b == b'\t'))
-    }
-
     /// The stored fields with the control fields that clients don't see.
     pub fn full_headers(&self) -> HeaderMap {
         let mut headers = self.headers();
@@ -319,7 +314,6 @@ impl Entry {
     }
 
     fn cut(&self, from: u32, to: u32) -> &[u8] {
-        let wide = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
         self.text.get(wide(from)..wide(to)).unwrap_or_default()
     }
 
@@ -329,7 +323,7 @@ impl Entry {
 
     /// What follows the fields.
     fn after(&self) -> &[u8] {
-        let at = usize::try_from(self.head.max(self.fields[1])).unwrap_or(usize::MAX);
+        let at = wide(self.head.max(self.fields[1]));
         self.text.get(at..).unwrap_or_default()
     }
 
@@ -387,7 +381,7 @@ impl Described for Entry {
             authority: self.authority(),
             url: self.url(),
             tags: Some(self.raw_tags()),
-            content_type: Some(self.content_type().unwrap_or("")),
+            content_type: Some(content_type(self).unwrap_or("")),
         }
     }
     fn headers(&self) -> HeaderMap {
@@ -417,10 +411,9 @@ fn push_parts(out: &mut Vec<u8>, meta: &Meta, trailers: Option<&HeaderMap>) {
         text::push_lines(&mut lines, fields);
         lines
     };
-    let mut selectors = vec![0];
-    let implicit = meta.selectors.to_bytes(&mut selectors);
     // At most 68: `purge::selectors`.
-    selectors.iter_mut().take(1).for_each(|count| *count = u8::try_from(implicit).unwrap_or(u8::MAX));
+    let mut selectors = vec![u8::try_from(meta.selectors.implicit_len()).unwrap_or(u8::MAX)];
+    meta.selectors.to_bytes(&mut selectors);
     let all = meta.headers.values().chain(meta.control.values());
     let sensitive: Vec<u8> = all
         .chain(trailers.into_iter().flat_map(HeaderMap::values))

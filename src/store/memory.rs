@@ -27,22 +27,6 @@ pub enum Policy {
     Lru,
 }
 
-/// Why something left the memory tier; label of `larder_evictions_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    Size,
-    Expired,
-}
-
-impl Cause {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Size => "size",
-            Self::Expired => "expired",
-        }
-    }
-}
-
 /// Counters the memory tier keeps of itself.
 #[derive(Debug, Default)]
 pub struct Stats {

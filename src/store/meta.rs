@@ -4,6 +4,7 @@
 use super::entry::Entry;
 use crate::purge::{Born, PurgeId, Selectors, Subject};
 use crate::semantics::coding;
+use crate::semantics::fields::content_type;
 use crate::semantics::freshness::Freshness;
 use crate::time::{Mono, Wall};
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -121,12 +122,11 @@ impl Described for Meta {
         Cow::Borrowed(&self.selectors)
     }
     fn subject(&self) -> Subject<'_> {
-        let content_type = self.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         Subject {
             authority: &self.place.authority,
             url: &self.place.url,
             tags: Some(&self.raw_tags),
-            content_type: Some(content_type.unwrap_or("")),
+            content_type: Some(content_type(&self.headers).unwrap_or("")),
         }
     }
     fn headers(&self) -> HeaderMap {

@@ -20,3 +20,8 @@ pub use key::Key;
 pub use memory::Memory;
 pub use near::Near;
 pub use resource::Resource;
+
+/// A place in a table, as an index.
+fn wide(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}

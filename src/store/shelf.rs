@@ -17,6 +17,7 @@
 //! Which was chosen for what reason, with figures: `docs/decisions/0011-memory-map.md`.
 
 use super::key::Key;
+use super::wide;
 use crate::time::Mono;
 use hashbrown::HashTable;
 use slab::Slab;
@@ -292,10 +293,6 @@ impl<T> Default for Rack<T> {
             looked: 0,
         }
     }
-}
-
-fn wide(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
 }
 
 impl<T> Rack<T> {

@@ -2,6 +2,7 @@
 //! share of a table, which finds what belongs to a hash by asking the entry itself.
 
 use super::index::{Record, Slot, Slots};
+use super::wide;
 use crate::purge::SelectorHash;
 use hashbrown::HashTable;
 use slab::Slab;
@@ -18,10 +19,6 @@ pub(super) struct Urls {
     many: Slab<(SelectorHash, Slots)>,
     /// Clients choose URLs, and the hashes of selectors are the same everywhere.
     spread: RandomState,
-}
-
-fn wide(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
 }
 
 /// Whose URL an element of the table stands for.
@@ -57,12 +54,11 @@ impl Urls {
     pub fn insert(&mut self, hash: SelectorHash, slot: Slot, records: &Slab<Record>) {
         let Self { table, many, spread } = self;
         let is = |mark: &u32| *mark != slot && hash_of(*mark, many, records) == Some(hash);
-        let Ok(found) = table.find_entry(spread.hash_one(hash), is) else {
+        let Ok(mut found) = table.find_entry(spread.hash_one(hash), is) else {
             let place = |mark: &u32| hash_of(*mark, many, records).map_or(0, |hash| spread.hash_one(hash));
             table.insert_unique(spread.hash_one(hash), slot, place);
             return;
         };
-        let mut found = found;
         let mark = *found.get();
         if mark & MANY == 0 {
             let mut slots = Slots::One(mark);

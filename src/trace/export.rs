@@ -244,15 +244,13 @@ impl Exporter {
         *request.headers_mut() = self.headers.clone();
         let answer = self.collector.send(request, SendOptions::default()).await;
         let answer = answer.map_err(|error| Failure::Passing(error.to_string().into()))?;
-        let (status, body) = read(answer).await?;
-        let body = match self.protocol {
-            Protocol::Http => body.map_err(|()| of_http(status))?,
-            Protocol::Grpc => {
-                body.map_err(|()| of_http(status))?.get(5..).unwrap_or_default().to_vec().into()
-            }
+        let body = read(answer).await?;
+        let told = match self.protocol {
+            Protocol::Http => &*body,
+            Protocol::Grpc => body.get(5..).unwrap_or_default(), // behind the frame's head
         };
         // Partial success: some of it was not taken, and will not be.
-        let told = ExportTraceServiceResponse::decode(body).unwrap_or_default().partial_success;
+        let told = ExportTraceServiceResponse::decode(told).unwrap_or_default().partial_success;
         let refused = told.map_or(0, |told| u64::try_from(told.rejected_spans).unwrap_or(0));
         let refused = refused.min(message.spans);
         self.metrics.traces.dropped(Lost::Refused.as_str(), refused);
@@ -313,8 +311,8 @@ fn place(url: &str, protocol: Protocol) -> Result<(String, Uri), String> {
     Ok((format!("{scheme}://{authority}"), path))
 }
 
-/// Status and body of an answer. `Err` in place of the body: it was not taken.
-async fn read(answer: Answer) -> Result<(Status, Result<Bytes, ()>), Failure> {
+/// The body of an answer by which it was taken.
+async fn read(answer: Answer) -> Result<Bytes, Failure> {
     let (parts, body) = answer.response.into_parts();
     let broke = |_| Failure::Passing("its answer broke off".into());
     let body = Limited::new(body, MOST).collect().await.map_err(broke)?;
@@ -327,7 +325,7 @@ async fn read(answer: Answer) -> Result<(Status, Result<Bytes, ()>), Failure> {
         message: grpc("grpc-message").and_then(|text| Some(text.to_str().ok()?.to_owned())),
     };
     let taken = parts.status == StatusCode::OK && status.grpc.unwrap_or(0) == 0;
-    Ok((status, if taken { Ok(body.to_bytes()) } else { Err(()) }))
+    if taken { Ok(body.to_bytes()) } else { Err(of_http(status)) }
 }
 
 struct Status {

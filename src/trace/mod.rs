@@ -1,8 +1,9 @@
 //! Traces: what one request did here and at the origin, as spans that an OpenTelemetry collector takes (OTLP).
 //!
 //! A [`Trace`] is a place in a trace, and goes with a request from room to room. Whoever does something worth a span takes a
-//! [`Step`] from it, says what came of it, and drops it. Off, a `Trace` is a null pointer and a `Step` nothing. On, a request
-//! that is not sampled costs a random number; only one that is sampled allocates. Finished spans go to a bounded queue without
+//! [`Step`] from it, says what came of it, and drops it. Off, a `Trace` and a `Step` are nothing. On, a request
+//! that is not sampled costs a few random numbers, and the `traceparent` of what is sent to an origin; a hit of the fast lane one
+//! random number. Finished spans go to a bounded queue without
 //! waiting ([`Tracer::submit`]); one task takes them from there to the collector ([`export`]). What the queue has no room for
 //! is counted and forgotten: no request ever waits for a trace.
 //!
@@ -126,19 +127,19 @@ impl Tracer {
         }
     }
 
-    /// The step of a whole request, which began at `began`.
-    pub fn enter(self: &Arc<Self>, parent: &Parent, began: Stamp) -> Step {
+    /// The step of a whole request, which begins now.
+    pub fn enter(self: &Arc<Self>, parent: &Parent) -> Step {
         let sampled = self.samples(parent.context, parent.trusted);
-        self.enter_decided(parent, began, sampled)
+        self.enter_decided(parent, sampled)
     }
 
     /// The same for who has drawn already.
-    pub fn enter_decided(self: &Arc<Self>, parent: &Parent, began: Stamp, sampled: bool) -> Step {
+    pub fn enter_decided(self: &Arc<Self>, parent: &Parent, sampled: bool) -> Step {
         let continued = parent.context.filter(|_| parent.trusted);
         let context = continued.map_or_else(|| Context::root(sampled), Context::child);
         let place = Place { tracer: self.clone(), context, state: parent.state.clone().filter(|_| sampled) };
         let span = sampled.then(|| {
-            let mut span = Span::open(&place, Kind::Server, began);
+            let mut span = Span::open(&place, Kind::Server, self.stamp());
             match (continued, parent.context) {
                 (Some(parent), _) => span.continues(parent),
                 // A trace of our own; whoever looks at theirs finds it by this.
@@ -152,7 +153,7 @@ impl Tracer {
 
     /// Now. Span times come of the monotonic clock, which is fine enough for a hit; the wall clock, whose milliseconds are
     /// all that we read of it, corrects where that stands on the calendar.
-    pub fn stamp(&self) -> Stamp {
+    fn stamp(&self) -> Stamp {
         let elapsed = self.clock.elapsed();
         let wall = self.clock.now().wall.0.saturating_mul(1_000_000);
         let nanos = nanos(elapsed);

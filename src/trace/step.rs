@@ -183,7 +183,7 @@ impl Span {
     }
 }
 
-/// The methods that are names (RFC 9110, RFC 5789, QUERY, and the purging ones).
+/// The methods that are names (RFC 9110, RFC 5789, QUERY, and PURGE and BAN).
 const KNOWN: [&str; 12] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "PURGE", "BAN", "CONNECT", "TRACE"];
 

@@ -3,22 +3,8 @@
 use super::*;
 use crate::observe::metrics::{Levels, Vocabulary};
 
-fn metrics() -> Arc<Metrics> {
-    Metrics::new(&Vocabulary {
-        outcomes: &[],
-        not_stored: &[],
-        stale: &[],
-        refusals: &[],
-        purge_kinds: &[],
-        purge_modes: &[],
-        traces_lost: &[],
-        rules: &[],
-        origins: &[],
-    })
-}
-
 fn tracer(sample: f64, room: usize) -> (Arc<Tracer>, mpsc::Receiver<proto::Span>, Arc<Metrics>) {
-    let metrics = metrics();
+    let metrics = Metrics::new(&Vocabulary::default());
     let (tracer, spans) = Tracer::with_queue(Clock::manual(), metrics.clone(), sample, room);
     (tracer, spans, metrics)
 }
@@ -37,7 +23,7 @@ fn a_trusted_proxys_context_is_continued_and_its_state_passed_on() {
     assert!(!headers.contains_key(TRACEPARENT), "ours is set when something is sent");
     // Recorded because they say so, whatever our own share is.
     let (tracer, mut spans, _) = tracer(0.0, 8);
-    drop(tracer.enter(&parent, tracer.stamp()));
+    drop(tracer.enter(&parent));
     let span = spans.try_recv().unwrap();
     assert_eq!(span.trace_id, Context::parse(SENT.as_bytes()).unwrap().trace());
     assert_eq!(span.parent_span_id, 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes());
@@ -52,7 +38,7 @@ fn anybody_elses_context_is_a_link_and_decides_nothing() {
     assert!(headers.is_empty(), "{headers:?}");
     assert!(!tracer(0.0, 8).0.samples(parent.context, parent.trusted));
     let (tracer, mut spans, _) = tracer(1.0, 8);
-    drop(tracer.enter(&parent, tracer.stamp()));
+    drop(tracer.enter(&parent));
     let span = spans.try_recv().unwrap();
     let theirs = Context::parse(SENT.as_bytes()).unwrap();
     assert_ne!(span.trace_id, theirs.trace());
@@ -76,7 +62,7 @@ fn what_a_trusted_proxy_does_not_record_is_not_recorded() {
     let (tracer, mut spans, _) = tracer(1.0, 8);
     let unsampled = SENT.replace("-01", "-00");
     let parent = Parent::take(&mut request(&[("traceparent", &unsampled)]), true);
-    let step = tracer.enter(&parent, tracer.stamp());
+    let step = tracer.enter(&parent);
     // And whoever comes after us is told so, in the same trace.
     let sent = step.trace().step(Kind::Client).traceparent().unwrap();
     let sent = Context::parse(sent.as_bytes()).unwrap();
@@ -89,7 +75,7 @@ fn what_a_trusted_proxy_does_not_record_is_not_recorded() {
 fn a_full_queue_drops_and_counts_and_nobody_waits() {
     let (tracer, mut spans, metrics) = tracer(1.0, 2);
     for _ in 0..5 {
-        drop(tracer.enter(&Parent::default(), tracer.stamp()));
+        drop(tracer.enter(&Parent::default()));
     }
     let text = metrics.render(&Levels::default());
     assert!(text.contains("larder_trace_dropped_total{reason=\"queue-full\"} 3"), "{text}");
@@ -116,7 +102,7 @@ fn off_it_is_nothing() {
 #[test]
 fn times_follow_the_wall_clock_and_lengths_the_monotonic_one() {
     let (tracer, mut spans, _) = tracer(1.0, 8);
-    let step = tracer.enter(&Parent::default(), tracer.stamp());
+    let step = tracer.enter(&Parent::default());
     let within = step.trace().step(Kind::Internal);
     tracer.clock.advance(Duration::from_millis(250));
     drop(within);

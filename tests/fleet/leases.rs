@@ -121,7 +121,13 @@ scenario! {
         fleet.origin.page("/page", |page| page.cache_control = "max-age=1, stale-while-revalidate=60".into());
         fleet.share("/page").await;
         two.get("/page").await.assert_hit();
-        tokio::time::sleep(ms(2500)).await;
+        for node in [one, two] {
+            eventually("the page to be stale", PATIENCE, async || {
+                let listed = node.admin("/entries?prefix=site.example/page").await.json();
+                listed["entries"][0]["ttl_s"].as_i64().is_some_and(|ttl| ttl < 0)
+            })
+            .await;
+        }
         fleet.origin.hold("/page");
         one.get("/page").await; // stale; it refreshes, for both
         fleet.origin.asked("/page", 2).await;

@@ -113,6 +113,7 @@ fn a_seed_is_a_schedule() {
             .map(|_| run(seed, Flaw::None, true).map(|(_, trace)| trace).unwrap_or_else(|failure| failure));
         let differs = first.lines().zip(second.lines()).find(|(a, b)| a != b);
         assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(first.lines().count(), second.lines().count(), "seed {seed}: one goes on");
     }
 }
 

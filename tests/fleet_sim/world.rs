@@ -229,20 +229,6 @@ macro_rules! tell {
     };
 }
 
-fn metrics() -> Arc<Metrics> {
-    Metrics::new(&Vocabulary {
-        outcomes: &[],
-        not_stored: &[],
-        stale: &[],
-        refusals: &[],
-        purge_kinds: &[],
-        purge_modes: &[],
-        traces_lost: &[],
-        rules: &[],
-        origins: &[],
-    })
-}
-
 impl World {
     pub fn new(seed: u64, flaw: Flaw, trace: bool) -> Self {
         // Pauses between attempts to connect come from there.
@@ -257,7 +243,7 @@ impl World {
             cells: Mutex::default(),
             oracle: Mutex::new(Oracle::default()),
             believes: Mutex::default(),
-            metrics: metrics(),
+            metrics: Metrics::new(&Vocabulary::default()),
             outbox: if rng.bool() { node::SMALL } else { OutboxLimits::default() },
             seeds: Mutex::new(rng.fork()),
             starts: Default::default(),

@@ -74,11 +74,8 @@ async fn stream(
         Ok(answer) => answer,
         Err(error) => return End::Broken(error.to_string()),
     };
-    match answer.status() {
-        StatusCode::OK => {}
-        StatusCode::SERVICE_UNAVAILABLE => return End::NoPlace,
-        // A plain request says why.
-        _ => return single(admin, updates).await.unwrap_or(End::NoPlace),
+    if answer.status() != StatusCode::OK {
+        return End::NoPlace; // a plain request says why, if it is refused as well
     }
     let mut body = answer.into_body();
     let mut events = Events::default();

@@ -37,12 +37,11 @@ impl Tally {
         match fate {
             Fate::Stored => self.stored += 1,
             Fate::Fresh => self.fresh += 1,
-            Fate::Stale(why) => *self.stale.entry(plain(&why)).or_default() += 1,
-            Fate::NotCacheable(why) => *self.not_cacheable.entry(plain(&why)).or_default() += 1,
+            Fate::Stale(why) => *self.stale.entry(why).or_default() += 1,
+            Fate::NotCacheable(why) => *self.not_cacheable.entry(why).or_default() += 1,
             Fate::Failed(why) => {
-                let why = plain(&why);
                 if self.named.len() < NAMED {
-                    self.named.push((plain(url), why.clone()));
+                    self.named.push((url.to_owned(), why.clone()));
                 }
                 *self.failed.entry(why).or_default() += 1;
             }
@@ -60,11 +59,6 @@ impl Tally {
             failed => format!("{failed} failed"),
         }
     }
-}
-
-/// Without what a terminal would obey: URLs and words come from a site.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 impl fmt::Display for Tally {
@@ -100,14 +94,6 @@ impl fmt::Display for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_that_a_site_says_is_obeyed_by_the_terminal() {
-        let mut tally = Tally::default();
-        tally.add("\u{1b}]0;x\u{7}", Fate::Failed("\u{1b}[2J".into()));
-        tally.add("/", Fate::NotCacheable("\u{9b}2J".into()));
-        assert!(!tally.to_string().contains(|c: char| c.is_control() && c != '\n'));
-    }
 
     #[test]
     fn the_table_says_what_and_why() {

@@ -28,6 +28,7 @@ use crate::engine::request::{Incoming, keyed_body};
 use crate::engine::site::{self, Engine, Site};
 use crate::engine::way::{Entrance, Way};
 use crate::semantics::cache_status::{Forward, Member};
+use crate::semantics::fields::content_type;
 use crate::time::Now;
 use http::{HeaderMap, Method};
 use notes::Note;
@@ -157,7 +158,7 @@ impl Explained {
         let held = ask.held(now, |entry| look::seen_quietly(engine, entry, now));
         let mark = engine.markers.get(&ask.key, now.mono);
         if let Some((entry, seen)) = &held.entry {
-            let response = Some((entry.status, entry.content_type()));
+            let response = Some((entry.status, content_type(&**entry)));
             self.rules = look::rules(&ask.site, &ask.resolved, response);
             self.entry = Some(look::entry(entry, *seen, &self.rules, engine, now));
         }

@@ -21,7 +21,7 @@ use crate::semantics::cache_status::Member;
 use crate::semantics::{preconditions, range};
 use crate::store::entry::Described;
 use crate::store::entry::{HeadParts, Meta, PreparedHead, field_bytes};
-use crate::store::text::push_line;
+use crate::store::text::{Lines, push_line};
 use bytes::Bytes;
 use http::header::{
     AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
@@ -220,14 +220,14 @@ impl Fields {
     /// `lines`: those of the head; `tail`: see [`tail`].
     fn read(status: StatusCode, lines: &[u8], tail: &[u8]) -> Option<Self> {
         let mut map = HeaderMap::with_capacity(24);
-        let text = [lines, tail].concat();
-        let mut rest = &text[..];
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\r') {
-            let (name, value) = field(rest.get(..end)?)?;
-            map.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
-            rest = rest.get(end + 2..)?;
+        // The map's values are pieces of one copy.
+        let text = Bytes::from([lines, tail].concat());
+        let mut rest = Lines(&text);
+        for (name, value) in rest.by_ref() {
+            let value = HeaderValue::from_maybe_shared(text.slice_ref(value)).ok()?;
+            map.append(HeaderName::from_bytes(name).ok()?, value);
         }
-        let (_, says) = field(rest)?;
+        let (_, says) = field(rest.0)?;
         let connection = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, KEEP_ALIVE, PROXY_CONNECTION];
         if connection.iter().any(|name| map.contains_key(name)) || !map.contains_key(DATE) {
             return None;
@@ -238,7 +238,8 @@ impl Fields {
         if !others {
             map.insert(CACHE_STATUS, stands_in);
         }
-        Some(Self { status, map, says: Bytes::copy_from_slice(says), others })
+        let says = text.slice_ref(says);
+        Some(Self { status, map, says, others })
     }
 
     fn complete(mut self, hit: &FastHit) -> Option<Response<()>> {

@@ -25,6 +25,7 @@ use crate::engine::site::Engine;
 use crate::purge::Verdict;
 use crate::semantics::cache_control::RequestDirectives;
 use crate::semantics::coding::Coding;
+use crate::semantics::fields::content_type;
 use crate::semantics::{preconditions, range, vary};
 use crate::store::entry::Described;
 use crate::store::forms::Form;
@@ -150,7 +151,7 @@ impl Engine {
             return None;
         }
         let governed = if memo.resolved.awaits_response() {
-            let policy = site.rules.resolve_response(&memo.resolved, entry.status, entry.content_type());
+            let policy = site.rules.resolve_response(&memo.resolved, entry.status, content_type(&**entry));
             Governed::new(self, &site, policy)
         } else {
             memo.governed.clone()
@@ -242,7 +243,7 @@ impl Ask {
         if entry.generation() >= self.site.generation || !entry.try_refresh() {
             return;
         }
-        let policy = self.policy_for(entry.status, entry.content_type());
+        let policy = self.policy_for(entry.status, content_type(&**entry));
         let anew = self.engine.seal_again(&self.site, &policy, entry.describe(), entry);
         self.engine.memory.replace(&self.key, entry, Arc::new(anew));
         entry.refresh_done();

@@ -32,17 +32,7 @@ impl Node {
     }
 
     fn with(settings: &Settings) -> Self {
-        let metrics = Metrics::new(&Vocabulary {
-            outcomes: &[],
-            not_stored: &[],
-            stale: &[],
-            refusals: &[],
-            purge_kinds: &[],
-            purge_modes: &[],
-            traces_lost: &[],
-            rules: &[],
-            origins: &[],
-        });
+        let metrics = Metrics::new(&Vocabulary::default());
         let clock = Clock::system();
         let links = Links::new(settings, clock.clone());
         let tier = Tier::new(links, settings, metrics.clone(), clock.clone(), Arc::new(|| None));

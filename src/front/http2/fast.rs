@@ -38,7 +38,7 @@ pub fn answer<H: Handler>(
     let Some((record, response)) = found else {
         return Taken::Left(Request::from_parts(parts, body), respond);
     };
-    let (parts, chunks) = response.into_parts();
+    let (parts, mut chunks) = response.into_parts();
     let mut receipt = Receipt { context: context.clone(), record: Some(record), bytes: 0, waited: false };
     let end = chunks.is_empty();
     let Ok(mut stream) = respond.send_response(Response::from_parts(parts, ()), end) else {
@@ -53,7 +53,6 @@ pub fn answer<H: Handler>(
         receipt.waited = true;
         return Taken::Rest(Rest { stream, chunks, receipt });
     }
-    let mut chunks = chunks;
     while let Some(chunk) = chunks.next() {
         let handed = chunk.len() as u64;
         if stream.send_data(chunk, chunks.is_empty()).is_err() {

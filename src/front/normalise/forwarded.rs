@@ -10,6 +10,7 @@
 //! read: a proxy that speaks one family usually lets the other pass from the client untouched.
 
 use super::Scheme;
+use crate::semantics::fields::text;
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 use smallvec::SmallVec;
@@ -119,12 +120,6 @@ fn members<'a>(headers: &'a impl Fields, name: &HeaderName) -> Members<'a> {
     let mut members = Members::new();
     headers.each(name, &mut |line| members.extend(text(line).unwrap_or("?").split(',').map(str::trim)));
     members
-}
-
-/// As [`http::HeaderValue::to_str`].
-fn text(line: &[u8]) -> Option<&str> {
-    let visible = |byte: &u8| (0x20..0x7f).contains(byte) || *byte == b'\t';
-    std::str::from_utf8(line).ok().filter(|line| line.as_bytes().iter().all(visible))
 }
 
 /// An address, with or without a port; IPv6 with or without brackets.

@@ -38,21 +38,6 @@ fn settings(port: u16, name: &str) -> Settings {
     }
 }
 
-fn metrics() -> Arc<Metrics> {
-    let none = &[];
-    Metrics::new(&Vocabulary {
-        outcomes: none,
-        not_stored: none,
-        stale: none,
-        refusals: none,
-        purge_kinds: none,
-        purge_modes: none,
-        traces_lost: none,
-        rules: &[],
-        origins: &[],
-    })
-}
-
 /// One node, running. Its link leads through a port that can be pointed elsewhere.
 struct TestNode {
     purges: Arc<PurgeLog>,
@@ -135,7 +120,8 @@ impl TestNode {
         let clock = Clock::system();
         let purges = Arc::new(PurgeLog::in_fleet(Limits::default()));
         let links = Links::new(&settings, clock.clone());
-        let transport = Transport::new(links, &settings, purges.clone(), metrics(), clock);
+        let transport =
+            Transport::new(links, &settings, purges.clone(), Metrics::new(&Vocabulary::default()), clock);
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hear = heard.clone();
         let told = Box::new(move |purge: &Arc<Purge>| hear.lock().unwrap().push(purge.who.clone()));
