@@ -626,7 +626,7 @@ async fn a_full_queue_drops_and_counts_and_frees_the_lease() {
 async fn bytes_of_the_queue_are_bounded_and_given_back() {
     let server = Server::start();
     let node = Node::with(&Settings { max_object: 1 << 30, ..server.settings() });
-    let pieces: Arc<[Bytes]> = std::iter::repeat_n(Bytes::from(vec![0; 1 << 20]), 40).collect();
+    let pieces: Vec<Bytes> = std::iter::repeat_n(Bytes::from(vec![0; 1 << 20]), 40).collect();
     let large = Entry::new(meta(node.clock.now().mono), pieces, 40 << 20, None, PreparedHead::default());
     let large = Arc::new(large);
     node.tier.put(&key("a"), large.clone(), None);

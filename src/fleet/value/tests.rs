@@ -82,7 +82,7 @@ fn meta() -> Meta {
 }
 
 fn entry_of(meta: Meta, body: &[&[u8]], trailers: Option<HeaderMap>) -> Entry {
-    let body: Arc<[Bytes]> = body.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
+    let body: Vec<Bytes> = body.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
     let length = body.iter().map(|piece| piece.len() as u64).sum();
     Entry::new(meta, body, length, trailers, PreparedHead::default())
 }

@@ -198,7 +198,7 @@ async fn an_empty_body_of_a_head_response_says_nothing_about_its_length() {
 
 #[tokio::test]
 async fn chunks_larger_than_every_window_arrive_whole() {
-    let chunks: Arc<[Bytes]> = (0..5u8).map(|i| Bytes::from(vec![i; 300_000])).collect();
+    let chunks: Vec<Bytes> = (0..5u8).map(|i| Bytes::from(vec![i; 300_000])).collect();
     let expected = chunks.concat();
     let handler = Script::new(move |_, _, _| {
         let chunks = chunks.clone();
