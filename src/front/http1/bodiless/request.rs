@@ -13,10 +13,7 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 /// The request, what it says about its answer, and its head. `bytes`: those that `head` was read from.
 ///
 /// An `Upgrade` is left out: where it means anything, the request does not come this way (RFC 9110 §7.8).
-pub(super) fn build(
-    head: &Head<'_, '_>,
-    bytes: &[u8],
-) -> Result<(Request<InBody>, Client, Bytes), Refusal> {
+pub(super) fn build(head: &Head<'_, '_>, bytes: &[u8]) -> Result<(Request<InBody>, Client, Bytes), Refusal> {
     let text = Text::copy(bytes.get(..head.len).unwrap_or_default());
     let mut headers = HeaderMap::with_capacity(head.headers.len());
     let mut trailers = false;

@@ -10,12 +10,12 @@ use crate::front::http1::fields::has_token;
 use crate::front::refusal::Refusal;
 use crate::semantics::date;
 use crate::time::Now;
+use http::StatusCode;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     DATE, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
 };
 use http::response::Parts;
-use http::StatusCode;
 use http_body::Body;
 use hyper::ext::ReasonPhrase;
 use std::io::Write as _;
@@ -60,8 +60,7 @@ pub(super) fn encode(
         }
     }
     // RFC 9110 §9.3.2, §15.3.5, §15.4.5: these end with their head.
-    let silent =
-        client.is_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let silent = client.is_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let mut end = if silent {
         if let Some(length) = length_without_body(parts.status, body, client, &given) {
             content_length(length, out);
