@@ -4,19 +4,32 @@
 use super::support::*;
 use crate::front::handler::Limits;
 use proptest::prelude::*;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// What the three have been asked and answered.
+struct Three {
+    fast: (Arc<Script>, Vec<u8>),
+    own: (Arc<Script>, Vec<u8>),
+    hyper: (Arc<Script>, Vec<u8>),
+}
+
+async fn ask_three(input: &str, pipe: usize) -> Three {
+    let (fast, own, hyper) = (Script::new(true), Script::new(false), Script::new(false));
+    let by_fast = connect_with(&fast, Limits::default(), pipe).talk(input).await;
+    let by_own = connect_with(&own, Limits::default(), pipe).talk(input).await;
+    let by_hyper = connect_by_hyper(&hyper, pipe).talk(input).await;
+    assert_eq!(own.seen.fast.load(Ordering::SeqCst), 0);
+    Three { fast: (fast, by_fast), own: (own, by_own), hyper: (hyper, by_hyper) }
+}
+
+/// Asserts that all three have done the same; the answers of the first two, and how many were hits.
 async fn both(input: &str, pipe: usize) -> (Vec<u8>, Vec<u8>, usize) {
-    let (fast, slow) = (Script::new(true), Script::new(false));
-    let a = connect_with(&fast, Limits::default(), pipe).talk(input).await;
-    let b = connect_with(&slow, Limits::default(), pipe).talk(input).await;
-    let by_hyper = Script::new(false);
-    let c = connect_by_hyper(&by_hyper, pipe).talk(input).await;
-    assert_eq!(fast.refused(), slow.refused(), "{input:?}");
-    assert_eq!(by_hyper.refused(), slow.refused(), "{input:?}");
-    assert_eq!(by_hyper.handled(), slow.handled(), "{input:?}");
+    let Three { fast: (fast, a), own: (own, b), hyper: (hyper, c) } = ask_three(input, pipe).await;
+    assert_eq!(fast.refused(), own.refused(), "{input:?}");
+    assert_eq!(hyper.refused(), own.refused(), "{input:?}");
+    assert_eq!(hyper.handled(), own.handled(), "{input:?}");
     assert_eq!(in_order(&b), in_order(&c), "{input:?}");
-    assert_eq!(slow.seen.fast.load(Ordering::SeqCst), 0);
     (a, b, fast.seen.fast.load(Ordering::SeqCst))
 }
 
@@ -143,6 +156,19 @@ const PATHS: &[&str] =
 /// These may end the connection or not, depending on what of a body has arrived when.
 const CARELESS: &[&str] = &["/ignore", "/early/3000", "/close", "/hit/7", "/hints/at-once", "/drain"];
 
+/// Whether it has a body for a handler that reads none.
+fn is_careless(request: &str) -> bool {
+    let has_body = !request.ends_with("\r\n\r\n") || request.contains("\r\nTransfer-Encoding");
+    has_body && !request.contains(" /echo ")
+}
+
+/// See [`in_order`].
+fn without_keep_alive(reply: &Reply) -> Reply {
+    let mut reply = reply.clone();
+    reply.headers.retain(|(name, value)| name != "connection" || value != "keep-alive");
+    reply
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -155,8 +181,19 @@ proptest! {
         input.push_str("GET /hit/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let methods: Vec<&str> = requests.iter().map(|(_, method)| *method).chain(["GET"]).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (a, b, _) = runtime.block_on(both(&input, pipe));
-        prop_assert_eq!(replies(&a, &methods), replies(&b, &methods));
+        // A body that nobody reads may end the connection or not, depending on what of it has arrived when.
+        if requests.iter().any(|(text, _)| is_careless(text)) {
+            let Three { fast: (_, a), own: (_, b), hyper: (_, c) } = runtime.block_on(ask_three(&input, pipe));
+            let [a, b, c] = [a, b, c].map(|bytes| replies(&bytes, &methods));
+            let both = a.iter().zip(&b).chain(b.iter().zip(&c));
+            prop_assert!(both.clone().count() >= 2);
+            for (one, other) in both {
+                prop_assert_eq!(without_keep_alive(one), without_keep_alive(other), "{:?}", input);
+            }
+        } else {
+            let (a, b, _) = runtime.block_on(both(&input, pipe));
+            prop_assert_eq!(replies(&a, &methods), replies(&b, &methods));
+        }
     }
 
     #[test]
