@@ -271,7 +271,7 @@ impl Engine {
             Newest::Born(born) => Some(born),
         };
         let stored = self.memory.get(&key);
-        let stored = stored.iter().flat_map(|r| r.variants.iter().map(|e| e.born));
+        let stored = stored.iter().flat_map(|r| r.variants().iter().map(|e| e.born));
         flying.into_iter().chain(stored).max_by_key(birth_order).map_or(Birth::Nothing, Birth::Known)
     }
 

@@ -69,7 +69,7 @@ fn roomy() -> Memory {
 fn assert_index_is_what_a_scan_finds(memory: &Memory) {
     let stored: Vec<(Key, Arc<Entry>)> = memory
         .iter()
-        .flat_map(|(k, r)| r.variants.iter().map(|e| (k.clone(), e.clone())).collect::<Vec<_>>())
+        .flat_map(|(k, r)| r.variants().iter().map(|e| (k.clone(), e.clone())).collect::<Vec<_>>())
         .collect();
     let index = memory.index();
     let mut places: HashMap<SelectorHash, HashSet<*const Entry>> = HashMap::new();
@@ -99,7 +99,11 @@ fn assert_index_is_what_a_scan_finds(memory: &Memory) {
     assert_eq!(state.names.iter().map(|(n, h)| (n.clone(), *h)).collect::<HashSet<_>>(), named);
     for (at, record) in &state.records {
         assert_eq!(record.entry.seat.slot.load(Ordering::Relaxed) as usize, at);
-        assert!(stored.iter().any(|(k, e)| *k == record.key && Arc::ptr_eq(e, &record.entry)));
+        assert!(
+            stored
+                .iter()
+                .any(|(k, e)| *k == state.record(at as Slot).unwrap().key && Arc::ptr_eq(e, &record.entry))
+        );
     }
 }
 
@@ -207,7 +211,7 @@ fn an_emptied_store_leaves_nothing_in_the_index() {
     }
     assert_eq!(memory.index().size_of(Scope::Carrying(SelectorHash::tag("all"))), 10_000);
     for (k, resource) in memory.iter().collect::<Vec<_>>() {
-        memory.remove(&k, &resource.variants[0]);
+        memory.remove(&k, &resource.variants()[0]);
     }
     let state = memory.index().lock();
     assert!(state.records.is_empty() && state.records.capacity() <= 4096);
