@@ -145,12 +145,12 @@ impl Engine {
         Arc::new(Self {
             clock,
             fill_budget: Arc::new(FillBudget::new(budget)),
+            memos: fast::Memos::new(memory.capacity()),
             memory,
             flights: Flights::default(),
             markers: Markers::new(),
             lately: Lately::default(),
             popular: Popular::default(),
-            memos: fast::Memos::default(),
             near: Near::default(),
             generation: AtomicU64::new(site.generation),
             rates: Rates::default(),
