@@ -2,7 +2,7 @@
 //! index.
 //!
 //! A store is full of these, so they are small: texts are one run of bytes ([`super::text`]), of which the prepared head of the
-//! fast lane is the beginning and the fields are lines, and spans of time are half as wide as elsewhere. Whoever needs a header map, or a
+//! fast lane is the beginning and the fields are lines, and spans of time a quarter as wide as elsewhere, and what many have in common is in one place. Whoever needs a header map, or a
 //! [`Meta`], gets one made.
 
 use super::forms::Forms;

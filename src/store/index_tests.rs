@@ -289,3 +289,33 @@ fn rulings_29_a_count_over_ten_thousand_is_exact_for_one_tag_and_else_a_lower_bo
     let both = count(&["few", "all"]);
     assert!(both.count >= 10_000 && both.count <= 10_050 && !both.exact, "{both:?}");
 }
+
+#[test]
+fn rulings_22_a_resource_is_current_for_as_long_as_the_store_has_exactly_it() {
+    let memory = roomy();
+    let (one, other) = (entry("http://h/x", "", "", "1"), entry("http://h/x", "", "", "2"));
+    let stored = || memory.get(&key("x")).unwrap();
+    memory.put(&key("x"), one.clone(), 9);
+    let alone = stored();
+    assert!(alone.is_current());
+    memory.put(&key("x"), other.clone(), 9);
+    let both = stored();
+    assert!(both.is_current() && !alone.is_current());
+    // Put again in its own place, where a form has been added: the same list of variants, anew.
+    memory.replace(&key("x"), &other, other.clone());
+    assert!(!both.is_current() && stored().is_current() && !stored().is_same(&both));
+    memory.remove(&key("x"), &other);
+    assert!(alone.is_current() && stored().is_same(&alone), "the very same is stored again");
+    memory.replace(&key("x"), &one, one.clone());
+    assert!(alone.is_current());
+    memory.remove(&key("x"), &one);
+    assert!(!alone.is_current() && memory.get(&key("x")).is_none());
+
+    let small = Memory::new(2000, Policy::Lru);
+    small.put(&key("x"), one, 9);
+    let held = small.get(&key("x")).unwrap();
+    for n in 0..9 {
+        small.put(&key(&n.to_string()), entry(&format!("http://h/{n}"), "", "", ""), 9);
+    }
+    assert!(small.get(&key("x")).is_none() && !held.is_current(), "evicted");
+}
