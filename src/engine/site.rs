@@ -145,12 +145,12 @@ impl Engine {
         Arc::new(Self {
             clock,
             fill_budget: Arc::new(FillBudget::new(budget)),
+            memos: fast::Memos::new(memory.capacity()),
             memory,
             flights: Flights::default(),
             markers: Markers::new(),
             lately: Lately::default(),
             popular: Popular::default(),
-            memos: fast::Memos::default(),
             near: Near::default(),
             generation: AtomicU64::new(site.generation),
             rates: Rates::default(),
@@ -271,7 +271,7 @@ impl Engine {
             Newest::Born(born) => Some(born),
         };
         let stored = self.memory.get(&key);
-        let stored = stored.iter().flat_map(|r| r.variants.iter().map(|e| e.born));
+        let stored = stored.iter().flat_map(|r| r.variants().iter().map(|e| e.born));
         flying.into_iter().chain(stored).max_by_key(birth_order).map_or(Birth::Nothing, Birth::Known)
     }
 

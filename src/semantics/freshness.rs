@@ -36,7 +36,7 @@ use http::header::{AUTHORIZATION, COOKIE, EXPIRES, LAST_MODIFIED};
 use std::time::Duration;
 
 /// Where a lifetime came from, most specific first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A rule's `ttl`.
     Rule,

@@ -23,7 +23,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Most racks, and the bytes that a rack should have at least: with few values a queue per rack says little of their order.
 const RACKS: u64 = 64;
@@ -46,6 +46,25 @@ const LOOKS: usize = 4096;
 pub enum Order {
     Frequency,
     Recency,
+}
+
+/// What a shelf holds: a pointer to a value, or a few words that are as cheap to copy.
+pub trait Kept: Clone {
+    /// Whether the value tells by itself that it is under this key, and under no other. Asked for every look-up; else the shelf has the
+    /// key beside it.
+    fn is_under(&self, key: &Key) -> bool;
+
+    /// Its key, of which the hash is given, if [`Kept::is_under`] tells it.
+    fn key(&self, hash: u64) -> Option<Key>;
+
+    /// Whether both are the same value, and not only equal ones.
+    fn is_same(&self, other: &Self) -> bool;
+
+    /// It is on the shelf from now on. Called under a lock, as is the other.
+    fn comes(&self) {}
+
+    /// It is not any more.
+    fn goes(&self) {}
 }
 
 /// What a value is charged with, and from when on it is of no use.
@@ -89,8 +108,11 @@ struct Rack<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    key: Key,
-    value: Arc<T>,
+    /// Of its key.
+    hash: u64,
+    value: T,
+    /// Where the value does not tell it.
+    key: Option<Box<Key>>,
     weight: u64,
     /// Whole seconds, rounded up.
     useless_after: u32,
@@ -119,7 +141,7 @@ impl Default for Queue {
     }
 }
 
-impl<T> Shelf<T> {
+impl<T: Kept> Shelf<T> {
     /// `capacity` in bytes.
     pub fn new(capacity: u64, order: Order) -> Self {
         let racks = (capacity / RACK_BYTES).clamp(1, RACKS).next_power_of_two();
@@ -154,7 +176,7 @@ impl<T> Shelf<T> {
     }
 
     /// A look-up that counts as a use.
-    pub fn get(&self, key: &Key) -> Option<Arc<T>> {
+    pub fn get(&self, key: &Key) -> Option<T> {
         let rack = self.rack(key)?.read();
         if self.order == Order::Frequency {
             rack.sketch.count(key.hash_value());
@@ -167,21 +189,21 @@ impl<T> Shelf<T> {
     }
 
     /// A look-up that doesn't.
-    pub fn peek(&self, key: &Key) -> Option<Arc<T>> {
+    pub fn peek(&self, key: &Key) -> Option<T> {
         let rack = self.rack(key)?.read();
         Some(rack.node(rack.find(key)?)?.value.clone())
     }
 
     /// Puts `new` (`None`: nothing) in the place of `seen` (`None`: nothing), if that is still what is there; tells whether it was.
     /// Call [`Shelf::evict`] afterwards.
-    pub fn exchange(&self, key: &Key, seen: Option<&Arc<T>>, new: Option<(Arc<T>, Charge)>) -> bool {
+    pub fn exchange(&self, key: &Key, seen: Option<&T>, new: Option<(T, Charge)>) -> bool {
         let Some(locked) = self.rack(key) else { return false };
         let mut rack = locked.write();
         let place = rack.find(key);
         let there = place.and_then(|place| rack.node(place)).map(|node| &node.value);
         let same = match (there, seen) {
             (None, None) => true,
-            (Some(there), Some(seen)) => Arc::ptr_eq(there, seen),
+            (Some(there), Some(seen)) => there.is_same(seen),
             _ => false,
         };
         if !same {
@@ -193,7 +215,7 @@ impl<T> Shelf<T> {
             (None, Some((value, charge))) => {
                 self.used.fetch_add(charge.weight, Ordering::Relaxed);
                 self.len.fetch_add(1, Ordering::Relaxed);
-                rack.add(key.clone(), value, charge, self.order, self.share);
+                rack.add(key, value, charge, self.order, self.share);
             }
             (Some(place), None) => {
                 if let Some(node) = rack.take(place) {
@@ -201,7 +223,7 @@ impl<T> Shelf<T> {
                 }
             }
             (Some(place), Some((value, charge))) => {
-                let before = rack.replace(place, value, charge);
+                let before = rack.replace(place, key, value, charge);
                 self.used.fetch_add(charge.weight, Ordering::Relaxed);
                 self.used.fetch_sub(before, Ordering::Relaxed);
             }
@@ -214,7 +236,7 @@ impl<T> Shelf<T> {
     ///
     /// First the rack of the key gives, down to its share of the capacity: there the newcomer has to be better than others. What is
     /// missing for a large one the others give in turn.
-    pub fn evict(&self, key: &Key, weight: u64, mut gone: impl FnMut(Arc<T>)) {
+    pub fn evict(&self, key: &Key, weight: u64, mut gone: impl FnMut(T)) {
         let mut empty = 0;
         while self.used() > self.capacity && empty < 2 * self.racks.len() {
             let own = self
@@ -237,7 +259,7 @@ impl<T> Shelf<T> {
     }
 
     /// Gives up some of what is useless by now: each call looks a little further. Reclaims memory, decides nothing.
-    pub fn expire(&self, now: Mono, mut gone: impl FnMut(Arc<T>)) {
+    pub fn expire(&self, now: Mono, mut gone: impl FnMut(T)) {
         let at = self.sweep.load(Ordering::Relaxed) % self.racks.len();
         let Some(rack) = self.racks.get(at) else { return };
         let (out, is_through) = rack.write().useless(now);
@@ -251,11 +273,11 @@ impl<T> Shelf<T> {
     }
 
     /// All there is: a snapshot that may miss concurrent changes, and is taken rack by rack.
-    pub fn iter(&self) -> impl Iterator<Item = (Key, Arc<T>)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (Key, T)> + '_ {
         self.racks.iter().flat_map(|rack| {
             let rack = rack.read();
-            let pair = |(_, node): (usize, &Node<T>)| (node.key.clone(), node.value.clone());
-            rack.nodes.iter().map(pair).collect::<Vec<_>>()
+            let pair = |(_, node): (usize, &Node<T>)| Some((node.key()?, node.value.clone()));
+            rack.nodes.iter().filter_map(pair).collect::<Vec<_>>()
         })
     }
 
@@ -269,6 +291,28 @@ impl<T> Shelf<T> {
         let at = usize::try_from(key.hash_value() >> 24).unwrap_or_default() & (self.racks.len() - 1);
         self.racks.get(at)
     }
+}
+
+impl<T: Kept> Node<T> {
+    fn is_under(&self, key: &Key) -> bool {
+        self.hash == key.hash_value()
+            && match &self.key {
+                None => self.value.is_under(key),
+                Some(own) => **own == *key,
+            }
+    }
+
+    fn key(&self) -> Option<Key> {
+        match &self.key {
+            None => self.value.key(self.hash),
+            Some(own) => Some(Key::clone(own)),
+        }
+    }
+}
+
+/// What of a key has to be kept beside the value.
+fn key_beside<T: Kept>(key: &Key, value: &T) -> Option<Box<Key>> {
+    (!value.is_under(key)).then(|| Box::new(key.clone()))
 }
 
 impl<T> Locked<T> {
@@ -295,9 +339,9 @@ impl<T> Default for Rack<T> {
     }
 }
 
-impl<T> Rack<T> {
+impl<T: Kept> Rack<T> {
     fn find(&self, key: &Key) -> Option<u32> {
-        let is = |place: &u32| self.node(*place).is_some_and(|node| node.key == *key);
+        let is = |place: &u32| self.node(*place).is_some_and(|node| node.is_under(key));
         self.table.find(key.hash_value(), is).copied()
     }
 
@@ -305,12 +349,14 @@ impl<T> Rack<T> {
         self.nodes.get(wide(place))
     }
 
-    fn add(&mut self, key: Key, value: Arc<T>, charge: Charge, order: Order, share: u64) {
+    fn add(&mut self, key: &Key, value: T, charge: Charge, order: Order, share: u64) {
         let hash = key.hash_value();
         // Four thousand million values in a rack: not on a machine of today.
         let Ok(place) = u32::try_from(self.nodes.vacant_key()) else { return };
+        value.comes();
         self.nodes.insert(Node {
-            key,
+            hash,
+            key: key_beside(key, &value),
             value,
             weight: charge.weight,
             useless_after: seconds_up(charge.useless_after),
@@ -320,7 +366,7 @@ impl<T> Rack<T> {
             is_main: order == Order::Recency,
         });
         let nodes = &self.nodes;
-        let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.key.hash_value());
+        let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.hash);
         self.table.insert_unique(hash, place, hash_of);
         self.push(place);
         if order == Order::Frequency {
@@ -356,9 +402,13 @@ impl<T> Rack<T> {
     }
 
     /// Its weight before.
-    fn replace(&mut self, place: u32, value: Arc<T>, charge: Charge) -> u64 {
+    fn replace(&mut self, place: u32, key: &Key, value: T, charge: Charge) -> u64 {
         let Some(node) = self.nodes.get_mut(wide(place)) else { return 0 };
         let before = std::mem::replace(&mut node.weight, charge.weight);
+        // In this order, for where both are the same.
+        node.value.goes();
+        value.comes();
+        node.key = key_beside(key, &value);
         node.value = value;
         node.useless_after = seconds_up(charge.useless_after);
         let queue = if node.is_main { &mut self.main } else { &mut self.small };
@@ -369,7 +419,8 @@ impl<T> Rack<T> {
     fn take(&mut self, place: u32) -> Option<Node<T>> {
         self.unlink(place);
         let node = self.nodes.try_remove(wide(place))?;
-        if let Ok(found) = self.table.find_entry(node.key.hash_value(), |at| *at == place) {
+        node.value.goes();
+        if let Ok(found) = self.table.find_entry(node.hash, |at| *at == place) {
             found.remove();
         }
         self.give_back();
@@ -396,7 +447,7 @@ impl<T> Rack<T> {
         for _ in 0..CHANCES {
             let candidate = self.small.tail;
             let Some(node) = self.nodes.get_mut(wide(candidate)) else { return out };
-            let (weight, hash) = (node.weight, node.key.hash_value());
+            let (weight, hash) = (node.weight, node.hash);
             let used = std::mem::take(node.used.get_mut());
             match self.victims(weight, self.sketch.estimate(hash)) {
                 Some(victims) => {
@@ -440,7 +491,7 @@ impl<T> Rack<T> {
             }
             weighs += node.weight;
             if count != u64::MAX {
-                counts += self.sketch.estimate(node.key.hash_value());
+                counts += self.sketch.estimate(node.hash);
                 // One for one it must be better. A large one may be a little worse than the sum: that is about requests, and bytes
                 // count too.
                 let leave = 1 + found.len().min(1) as u64;
@@ -506,7 +557,7 @@ impl<T> Rack<T> {
     fn give_back(&mut self) {
         if self.table.capacity() > 4096 && self.table.len() < self.table.capacity() / 8 {
             let nodes = &self.nodes;
-            let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.key.hash_value());
+            let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.hash);
             self.table.shrink_to(self.table.len() * 2, hash_of);
         }
         if self.nodes.is_empty() && self.nodes.capacity() > 256 {

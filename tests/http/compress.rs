@@ -41,7 +41,7 @@ fn decoded(reply: &Reply) -> String {
 /// All that is stored.
 fn entries(house: &House) -> Vec<Arc<Entry>> {
     let memory = &house.running.engine().memory;
-    memory.iter().flat_map(|(_, resource)| resource.variants.clone()).collect()
+    memory.iter().flat_map(|(_, resource)| resource.variants().to_vec()).collect()
 }
 
 /// The form of the only entry that has it.

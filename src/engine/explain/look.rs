@@ -142,7 +142,7 @@ fn purged(engine: &Engine, entry: &Entry) -> Option<&'static str> {
 
 pub fn variants(held: &Held, engine: &Engine, now: Now) -> Vec<VariantShown> {
     let selected = |entry: &Arc<Entry>| held.entry.as_ref().is_some_and(|(e, _)| Arc::ptr_eq(e, entry));
-    let variants = held.resource.iter().flat_map(|resource| &resource.variants).take(VARIANTS);
+    let variants = held.resource.iter().flat_map(|resource| resource.variants()).take(VARIANTS);
     let shown = |entry: &Arc<Entry>| VariantShown {
         vary: vary::describe(entry.variant())
             .into_iter()

@@ -205,7 +205,7 @@ fn is_in_cookies(fields: &impl Fields) -> bool {
 
 /// The entry that this request selects among a resource's variants.
 fn select<'r>(memo: &Memo, resource: &'r Resource, fields: &impl Fields) -> Option<&'r Arc<Entry>> {
-    if let [only] = resource.variants.as_slice()
+    if let [only] = resource.variants()
         && only.nominated().is_empty()
     {
         return Some(only);
@@ -214,7 +214,7 @@ fn select<'r>(memo: &Memo, resource: &'r Resource, fields: &impl Fields) -> Opti
         // A rule may set what `Vary` nominates: the client's own fields don't tell the variant.
         return None;
     }
-    resource.select(&selecting(&resource.variants, fields)?)
+    resource.select(&selecting(resource.variants(), fields)?)
 }
 
 /// The request fields that any variant nominates, normalised as on the ordinary way.
