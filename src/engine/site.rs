@@ -298,6 +298,10 @@ impl Engine {
     pub fn put(&self, key: &Key, entry: Arc<Entry>, policy: &Policy) {
         let ttl = entry.ttl(self.now().mono);
         let status = entry.status;
+        // With its fields and tags it may be more than all the memory there is; the body alone has been compared with `max_object`.
+        if entry.weight() > self.memory.capacity() {
+            return self.note_key_not_stored(key, Refused::TooLarge, status);
+        }
         match self.memory.put(key, entry, policy.max_variants) {
             Written::Stored => self.metrics.stored(ttl),
             Written::Superseded => self.note_key_not_stored(key, Refused::Superseded, status),
