@@ -147,8 +147,7 @@ impl Connector {
         }
         let place = Place::default();
         let io = TokioIo::new(Placed::new(stream, place.clone()));
-        let (sender, connection) =
-            self.tunnel.handshake(io).await.map_err(|e| hello_error(server, &e))?;
+        let (sender, connection) = self.tunnel.handshake(io).await.map_err(|e| hello_error(server, &e))?;
         let task = tokio::spawn(connection.with_upgrades()).abort_handle();
         Ok(Link::Tunnel(Box::new(Tunnel::new(sender, place, task))))
     }

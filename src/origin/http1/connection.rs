@@ -126,7 +126,10 @@ impl H1 {
         let head = match head.await {
             Ok(head) => head,
             Err(fault) => {
-                tracing::debug!(error = OriginError::from(fault).as_str(), "no answer from the origin server");
+                tracing::debug!(
+                    error = OriginError::from(fault).as_str(),
+                    "no answer from the origin server"
+                );
                 let silent = !self.heard;
                 // Only a request without a body is sure to be as it was.
                 let unsent = (silent && !self.wrote && bodyless)
@@ -203,7 +206,8 @@ impl H1 {
     ) -> Poll<Result<Head, Fault>> {
         self.poll_upload(exchange, cx).map_err(|()| Fault::RequestBody)?;
         loop {
-            while let Some(mut head) = response::read(&mut self.read.bytes, &mut self.searched, &self.limits)? {
+            while let Some(mut head) = response::read(&mut self.read.bytes, &mut self.searched, &self.limits)?
+            {
                 if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
                     self.interims += 1;
                     if self.interims > INTERIMS {

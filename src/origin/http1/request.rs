@@ -203,7 +203,11 @@ impl Outbound {
 
     /// What is next, if it is in one place.
     pub fn slice(&self) -> Option<&[u8]> {
-        self.piece.is_empty().then(|| self.gathered.get(self.gone..)).flatten().filter(|_| self.behind.is_empty())
+        self.piece
+            .is_empty()
+            .then(|| self.gathered.get(self.gone..))
+            .flatten()
+            .filter(|_| self.behind.is_empty())
     }
 
     /// So many bytes have left.

@@ -97,8 +97,7 @@ fn parse<'b>(bytes: &'b Bytes, table: &mut [MaybeUninit<Header<'b>>]) -> Result<
         Some(0) => Version::HTTP_10,
         _ => return Err(Fault::Protocol),
     };
-    let status =
-        response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Fault::Protocol)?;
+    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Fault::Protocol)?;
     let headers = map(bytes, response.headers).ok_or(Fault::Protocol)?;
     Ok(Head { status, version, headers })
 }
@@ -176,7 +175,9 @@ pub(super) fn framing(head: &mut Head, method: &Method) -> Result<Framing, Fault
 pub(super) fn keeps_alive(head: &Head, framing: &Framing) -> bool {
     let says = |wanted: &[u8]| {
         let lines = head.headers.get_all(CONNECTION).iter();
-        lines.flat_map(|v| v.as_bytes().split(|b| *b == b',')).any(|t| t.trim_ascii().eq_ignore_ascii_case(wanted))
+        lines
+            .flat_map(|v| v.as_bytes().split(|b| *b == b','))
+            .any(|t| t.trim_ascii().eq_ignore_ascii_case(wanted))
     };
     let persistent = if head.version == Version::HTTP_11 { true } else { says(b"keep-alive") };
     // After a 101 the bytes are another protocol's.
