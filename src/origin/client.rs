@@ -1,14 +1,16 @@
 //! An origin as the engine sees it: one call that answers a request from one of its servers.
 
 use super::balance::{Balancer, Candidate};
-use super::body::{Hold, OriginBody};
+use super::body::{Hold, OriginBody, Source};
 use super::breaker::BreakerState;
-use super::connect::{Connector, Link};
+use super::connect::{Connector, Link, Wanted};
 use super::error::{BuildError, OriginError};
 use super::gate::Gate;
 use super::health;
-use super::link::{H1, Pool, Refused, send_h2};
+use super::http1::H1;
+use super::link::{Refused, Tunnel, send_h2};
 use super::message::{self, Outgoing};
+use super::pool::Pool;
 use super::server::{Busy, Pass, Server};
 use super::settings::{HostHeader, Settings};
 use super::upload::{Exchange, Upload};
@@ -18,7 +20,6 @@ use crate::interim::{Interim, InterimSender};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -110,6 +111,18 @@ enum Channel {
     Http1(Box<H1>),
     /// And whether it was there before.
     Http2(http2::SendRequest<Upload>, bool),
+    Tunnel(Box<Tunnel>),
+}
+
+impl Channel {
+    /// On a new connection.
+    fn new(link: Link) -> Self {
+        match link {
+            Link::Http1(conn) => Self::Http1(conn),
+            Link::Http2(conn) => Self::Http2(conn.sender(), false),
+            Link::Tunnel(tunnel) => Self::Tunnel(tunnel),
+        }
+    }
 }
 
 /// What stays the same over the attempts of one request.
@@ -233,9 +246,9 @@ impl Origin {
             let started = self.clock.now().mono;
             let server = Arc::clone(&pass.server);
             let failure = match self.attempt(&server, request, job).await {
-                Ok((response, conn)) => {
+                Ok(response) => {
                     let first_byte = self.clock.now().mono.since(started);
-                    return self.answer(pass, response, conn, job, (permit, first_byte));
+                    return self.answer(pass, response, job, (permit, first_byte));
                 }
                 Err(failure) => failure,
             };
@@ -320,7 +333,7 @@ impl Origin {
         server: &Arc<Server>,
         mut request: Request<Upload>,
         job: &Job<'_>,
-    ) -> Result<(Response<Incoming>, Option<Box<H1>>), Failure> {
+    ) -> Result<Response<Source>, Failure> {
         // An upgrade takes its connection away for good, and can't be repeated: it gets one of its own.
         let mut fresh = job.outgoing.upgrade;
         loop {
@@ -333,16 +346,21 @@ impl Origin {
             if let Err(error) = message::address(&mut request, job.outgoing, server, policy, is_http2) {
                 return Err(Failure { error, unsent: None, silent: true });
             }
-            self.listen_for_interims(&mut request, job);
             let (sent, reused) = match channel {
                 Channel::Http1(mut conn) => {
-                    let sent = conn.send(request, job.exchange, job.limit).await;
+                    let sent = conn.send(request, job.exchange, job.interim, job.limit).await;
                     let reused = conn.reused;
-                    (sent.map(|response| (response, Some(conn))), reused)
+                    (sent.map(|head| head.map(|()| Source::Http1(conn))), reused)
                 }
                 Channel::Http2(mut sender, reused) => {
+                    listen_for_interims(&mut request, job);
                     let sent = send_h2(&mut sender, request, job.exchange, job.limit).await;
-                    (sent.map(|response| (response, None)), reused)
+                    (sent.map(|response| response.map(Source::Http2)), reused)
+                }
+                Channel::Tunnel(mut tunnel) => {
+                    listen_for_interims(&mut request, job);
+                    let sent = tunnel.send(request, job.exchange, job.limit).await;
+                    (sent.map(|response| response.map(|body| Source::Tunnel(body, tunnel))), false)
                 }
             };
             let refused = match sent {
@@ -364,14 +382,14 @@ impl Origin {
     /// A connection that waits, or a new one. `fresh`: only a new one.
     async fn channel(&self, server: &Server, upgrade: bool, fresh: bool) -> Result<Channel, OriginError> {
         let now = self.clock.now().mono;
-        if !fresh && let Some(conn) = self.pool.take(server.index, now).await {
-            return Ok(Channel::Http1(Box::new(conn)));
+        if !fresh && let Some(conn) = self.pool.take(server.index, now) {
+            return Ok(Channel::Http1(conn));
         }
-        if !self.settings.http2 || upgrade {
-            return match self.new_connection(server, upgrade).await? {
-                Link::Http1(conn) => Ok(Channel::Http1(conn)),
-                Link::Http2(conn) => Ok(Channel::Http2(conn.sender(), false)),
-            };
+        if upgrade {
+            return self.new_connection(server, Wanted::Upgrade).await.map(Channel::new);
+        }
+        if !self.settings.http2 {
+            return self.new_connection(server, Wanted::Answers).await.map(Channel::new);
         }
         // The lock is held while connecting; so its wait counts as connecting.
         let slot = tokio::time::timeout(self.settings.connect_timeout, server.h2.lock()).await;
@@ -379,46 +397,29 @@ impl Origin {
         if let Some(conn) = slot.as_ref().filter(|c| !fresh && c.is_usable(now)) {
             return Ok(Channel::Http2(conn.sender(), true));
         }
-        match self.new_connection(server, false).await? {
-            Link::Http1(conn) => Ok(Channel::Http1(conn)),
+        match self.new_connection(server, Wanted::Answers).await? {
             Link::Http2(conn) => {
                 let sender = conn.sender();
                 *slot = Some(conn);
                 Ok(Channel::Http2(sender, false))
             }
+            link => Ok(Channel::new(link)),
         }
     }
 
-    /// `http1_only`: for an upgrade, which HTTP/2 has no word for.
-    pub(super) async fn new_connection(
-        &self,
-        server: &Server,
-        http1_only: bool,
-    ) -> Result<Link, OriginError> {
+    pub(super) async fn new_connection(&self, server: &Server, wanted: Wanted) -> Result<Link, OriginError> {
         // One more socket: an idle one makes room, so that `max_connections` holds for all of them.
         self.pool.shrink(self.gate.room());
-        let http2 = self.settings.http2 && !http1_only;
         // Boxed: it is most of what this room's futures hold, they are copied when they are started, and mostly there is a
         // connection.
-        Box::pin(self.connector.connect(server, http2, self.clock.now().mono)).await
-    }
-
-    fn listen_for_interims(&self, request: &mut Request<Upload>, job: &Job<'_>) {
-        let (interim, exchange) = (job.interim.clone(), Arc::clone(job.exchange));
-        hyper::ext::on_informational(request, move |response| {
-            exchange.beat();
-            if response.status() != StatusCode::CONTINUE && interim.is_some() {
-                interim.send(Interim { status: response.status(), headers: response.headers().clone() });
-            }
-        });
+        Box::pin(self.connector.connect(server, wanted, self.clock.now().mono)).await
     }
 
     /// Checks the head and packs up what the body needs.
     fn answer(
         self: &Arc<Self>,
         pass: Pass,
-        mut response: Response<Incoming>,
-        conn: Option<Box<H1>>,
+        mut response: Response<Source>,
         job: &Job<'_>,
         (permit, first_byte): (OwnedSemaphorePermit, Duration),
     ) -> Result<Answer, OriginError> {
@@ -433,22 +434,22 @@ impl Origin {
         let busy = Busy::new(Arc::clone(&server), permit);
         let exchange = Arc::clone(job.exchange);
         let name = Arc::clone(&server.name);
-        let response = match conn {
-            Some(conn) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                conn.give_away(busy);
-                response.map(|body| OriginBody::upgraded(body, exchange))
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let response = response.map(|source| match source {
+            Source::Tunnel(_, tunnel) if switched => {
+                tunnel.give_away(busy);
+                OriginBody::upgraded(exchange)
             }
-            conn => {
-                let reusable = conn.as_ref().is_some_and(|c| c.request_is_out(&exchange));
-                let hold = Hold { origin: Arc::clone(self), server, busy, conn, reusable };
-                let limit = self.settings.between_bytes_timeout;
-                response.map(|body| OriginBody::new(body, hold, exchange, limit))
+            source => {
+                let reusable = source.request_is_out();
+                let hold = Hold { origin: Arc::clone(self), server, busy, reusable };
+                OriginBody::new(source, hold, exchange, self.settings.between_bytes_timeout)
             }
-        };
+        });
         Ok(Answer { response, server: name, first_byte })
     }
 
-    pub(super) fn put_back(&self, conn: H1) {
+    pub(super) fn put_back(&self, conn: Box<H1>) {
         self.pool.put(conn, self.clock.now().mono);
         // The request that is ending still has its place: that one is this connection's.
         self.pool.shrink(self.gate.room().saturating_add(1));
@@ -515,8 +516,20 @@ fn health_path(text: &str) -> Result<PathAndQuery, BuildError> {
     }
 }
 
+/// For hyper.
+fn listen_for_interims(request: &mut Request<Upload>, job: &Job<'_>) {
+    let (interim, exchange) = (job.interim.clone(), Arc::clone(job.exchange));
+    hyper::ext::on_informational(request, move |response| {
+        exchange.beat();
+        if response.status() != StatusCode::CONTINUE && interim.is_some() {
+            interim.send(Interim { status: response.status(), headers: response.headers().clone() });
+        }
+    });
+}
+
 async fn sweep(origin: Weak<Origin>, idle_timeout: Duration) {
-    let every = (idle_timeout / 2).max(Duration::from_secs(1));
+    // Servers close idle connections when they like, and only here is it noticed.
+    let every = (idle_timeout / 2).clamp(Duration::from_secs(1), Duration::from_secs(5));
     loop {
         tokio::time::sleep(every).await;
         let Some(origin) = origin.upgrade() else { return };

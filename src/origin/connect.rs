@@ -1,8 +1,9 @@
-//! Making connections: name, TCP (happy eyeballs, RFC 8305, by hyper-util's connector), TLS, and hyper's client on top.
+//! Making connections: name, TCP (happy eyeballs, RFC 8305, by hyper-util's connector), TLS, and the client on top.
 
 use super::error::{BuildError, OriginError, TlsFault};
-use super::io::{Io, Meter, Socket};
-use super::link::{H1, H2, chain};
+use super::http1::{H1, Limits};
+use super::io::{Place, Placed, Stream};
+use super::link::{Age, H2, Tunnel, chain};
 use super::server::Server;
 use super::settings::Settings;
 use super::tls::{Tls, fault};
@@ -16,7 +17,6 @@ use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_service::Service;
@@ -28,13 +28,26 @@ const MIN_BUFFER: usize = 8192;
 pub(super) enum Link {
     Http1(Box<H1>),
     Http2(H2),
+    /// HTTP/1.1, for an upgrade.
+    Tunnel(Box<Tunnel>),
+}
+
+/// What a connection is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Over HTTP/2 where it is configured.
+    Answers,
+    /// HTTP/2 has no word for it.
+    Upgrade,
 }
 
 pub(super) struct Connector {
     tcp: HttpConnector<Resolver>,
     tls: Option<Tls>,
-    http1: http1::Builder,
+    limits: Limits,
+    tunnel: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
+    use_http2: bool,
     timeout: Duration,
 }
 
@@ -59,8 +72,10 @@ impl Connector {
             tls = Some(made);
         }
 
-        let mut http1 = http1::Builder::new();
-        http1
+        let limits =
+            Limits { headers: settings.response_headers, head_bytes: settings.response_header_bytes };
+        let mut tunnel = http1::Builder::new();
+        tunnel
             .max_headers(settings.response_headers)
             .max_header_size(settings.response_header_bytes)
             .max_buf_size(settings.response_header_bytes.max(MIN_BUFFER))
@@ -73,16 +88,17 @@ impl Connector {
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(10))
             .adaptive_window(true);
-        Ok(Self { tcp, tls, http1, http2, timeout: settings.connect_timeout })
+        let (use_http2, timeout) = (settings.http2, settings.connect_timeout);
+        Ok(Self { tcp, tls, limits, tunnel, http2, use_http2, timeout })
     }
 
     /// A new connection, within `connect_timeout`.
-    pub async fn connect(&self, server: &Server, http2: bool, now: Mono) -> Result<Link, OriginError> {
-        let made = tokio::time::timeout(self.timeout, self.establish(server, http2, now)).await;
+    pub async fn connect(&self, server: &Server, wanted: Wanted, now: Mono) -> Result<Link, OriginError> {
+        let made = tokio::time::timeout(self.timeout, self.establish(server, wanted, now)).await;
         made.unwrap_or(Err(OriginError::ConnectTimeout))
     }
 
-    async fn establish(&self, server: &Server, http2: bool, now: Mono) -> Result<Link, OriginError> {
+    async fn establish(&self, server: &Server, wanted: Wanted, now: Mono) -> Result<Link, OriginError> {
         let uri = Uri::builder()
             .scheme(server.url.scheme().clone())
             .authority(server.url.authority().clone())
@@ -94,44 +110,46 @@ impl Connector {
             tracing::debug!(server = %server.name, error = error.as_str(), detail = %chain(&e), "no connection to the origin server");
             error
         })?;
-        let socket = Socket::new(stream.into_inner());
-        let meter = Arc::new(Meter::default());
+        let stream = stream.into_inner();
+        let http2 = self.use_http2 && wanted == Wanted::Answers;
         if !server.url.is_https() {
-            let io = Io::plain(socket.clone(), Arc::clone(&meter));
-            return self.speak(server, http2, io, (socket, meter), now).await;
+            return self.speak(server, wanted, http2, Stream::Plain(stream), now).await;
         }
         let tls = self.tls.as_ref().ok_or(OriginError::Tls(TlsFault::Protocol))?;
         let name = tls.server_name(&server.url).map_err(|_| OriginError::Tls(TlsFault::Certificate))?;
-        let stream = tls.connector(http2).connect(name, socket.clone()).await.map_err(|e| {
+        let stream = tls.connector(http2).connect(name, stream).await.map_err(|e| {
             let fault = fault(&e);
             tracing::debug!(server = %server.name, error = OriginError::Tls(fault).as_str(), detail = %e, "no TLS with the origin server");
             OriginError::Tls(fault)
         })?;
         let chosen_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let io = Io::tls(Box::new(stream), Arc::clone(&meter));
-        self.speak(server, chosen_http2, io, (socket, meter), now).await
+        self.speak(server, wanted, chosen_http2, Stream::Tls(Box::new(stream)), now).await
     }
 
-    /// Starts hyper's connection task.
+    /// Puts the client on it; hyper's has a task of its own.
     async fn speak(
         &self,
         server: &Server,
+        wanted: Wanted,
         http2: bool,
-        io: Io,
-        wire: (Socket, Arc<Meter>),
+        stream: Stream,
         now: Mono,
     ) -> Result<Link, OriginError> {
-        let by_name = server.url.is_name();
+        let age = Age { made: now, by_name: server.url.is_name() };
         if http2 {
             let (sender, connection) =
-                self.http2.handshake(TokioIo::new(io)).await.map_err(|e| hello_error(server, &e))?;
+                self.http2.handshake(TokioIo::new(stream)).await.map_err(|e| hello_error(server, &e))?;
             tokio::spawn(connection);
-            return Ok(Link::Http2(H2::new(sender, by_name, now)));
+            return Ok(Link::Http2(H2::new(sender, age)));
         }
-        let (sender, connection) =
-            self.http1.handshake(TokioIo::new(io)).await.map_err(|e| hello_error(server, &e))?;
+        if wanted == Wanted::Answers {
+            return Ok(Link::Http1(Box::new(H1::new(server.index, stream, self.limits, age))));
+        }
+        let place = Place::default();
+        let io = TokioIo::new(Placed::new(stream, place.clone()));
+        let (sender, connection) = self.tunnel.handshake(io).await.map_err(|e| hello_error(server, &e))?;
         let task = tokio::spawn(connection.with_upgrades()).abort_handle();
-        Ok(Link::Http1(Box::new(H1::new(server.index, by_name, sender, wire, task, now))))
+        Ok(Link::Tunnel(Box::new(Tunnel::new(sender, place, task))))
     }
 }
 

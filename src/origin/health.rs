@@ -2,12 +2,13 @@
 //! it must not be hindered by full pools, and it is the making of connections that is to be checked as well.
 
 use super::client::Origin;
-use super::connect::Link;
+use super::connect::{Link, Wanted};
 use super::error::OriginError;
 use super::message::{self, Outgoing};
 use super::server::Server;
 use super::settings::{Health, HostHeader};
 use super::upload::{Exchange, Upload};
+use crate::interim::InterimSender;
 use http::header::{CONNECTION, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request};
@@ -99,18 +100,20 @@ async fn ask(origin: &Origin, server: &Server, path: &PathAndQuery, limit: Durat
     // Without a client there is no `Host` to preserve: a literal one, or the server's.
     let policy = origin.host_policy();
     let policy = if matches!(policy, HostHeader::Preserve) { &HostHeader::Server } else { policy };
-    let answer = match origin.new_connection(server, false).await.map_err(Failed::Error)? {
+    let status = match origin.new_connection(server, Wanted::Answers).await.map_err(Failed::Error)? {
         Link::Http1(mut conn) => {
             message::address(&mut request, &outgoing, server, policy, false).map_err(Failed::Error)?;
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            conn.send(request, &exchange, limit).await
+            conn.send(request, &exchange, &InterimSender::none(), limit).await.map(|r| r.status())
         }
         Link::Http2(conn) => {
             message::address(&mut request, &outgoing, server, policy, true).map_err(Failed::Error)?;
-            super::link::send_h2(&mut conn.sender(), request, &exchange, limit).await
+            let sent = super::link::send_h2(&mut conn.sender(), request, &exchange, limit).await;
+            sent.map(|r| r.status())
         }
+        Link::Tunnel(_) => return Err(Failed::Error(OriginError::Request)),
     };
-    answer.map(|response| response.status().as_u16()).map_err(|refused| Failed::Error(refused.error))
+    status.map(|status| status.as_u16()).map_err(|refused| Failed::Error(refused.error))
 }
 
 #[cfg(test)]

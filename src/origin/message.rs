@@ -37,7 +37,7 @@ pub(super) fn prepare(parts: &mut Parts, body: &InBody) -> Outgoing {
     } else if let Some(length) = body.size_hint().exact() {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     } else if let Some(length) = declared.filter(|v| digits(v.as_bytes()).is_some()) {
-        // hyper's encoder holds the body to it.
+        // The encoder holds the body to it.
         parts.headers.insert(CONTENT_LENGTH, length);
     } else {
         // Said outright, because hyper takes a GET of unknown length for one without a body.
@@ -119,7 +119,7 @@ pub(super) fn check<B>(
 }
 
 /// All values of `Content-Length` agree (RFC 9110 §8.6): then one is left.
-fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, OriginError> {
+pub(super) fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, OriginError> {
     let mut found = None;
     let mut values = 0;
     for line in headers.get_all(CONTENT_LENGTH) {

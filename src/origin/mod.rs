@@ -3,13 +3,14 @@
 //! client is decided elsewhere.
 //!
 //! ```text
-//! send ─► gate ─► choose ─► channel ─► hyper ─► check ─► OriginBody
-//!         queue   balance   pool or    client   head      pieces, end or error; then
-//!                 breaker   connect                       the connection goes back
+//! send ─► gate ─► choose ─► channel ─► http1 ─► check ─► OriginBody
+//!         queue   balance   pool or    (hyper:  head      pieces, end or error; then
+//!                 breaker   connect    HTTP/2)            the connection goes back
 //! ```
 //!
-//! The pool is ours, over hyper's `client::conn`, because what makes reuse and retries safe is not to be had from the
-//! ready-made one: `docs/decisions/0003-origin-client.md`.
+//! HTTP/1.1 and its pool are ours (`http1`, `pool`), because what makes reuse and retries safe is not to be had from the
+//! ready-made one, and a connection that needs no task of its own costs less: `docs/decisions/0003-origin-client.md`,
+//! `0015-own-http1-client.md`. HTTP/2 and upgrades are hyper's (`link`).
 
 mod balance;
 mod body;
@@ -19,9 +20,11 @@ mod connect;
 mod error;
 mod gate;
 mod health;
+mod http1;
 mod io;
 mod link;
 mod message;
+mod pool;
 mod server;
 pub mod settings;
 mod tls;

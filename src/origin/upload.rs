@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Sleep;
 
 /// Who the upload waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// All of it is in hyper's hands; also of a request without body.
+    /// All of it has been taken; also of a request without body.
     Done,
     /// The server is to take what there is.
     Server,
@@ -59,13 +60,18 @@ impl Exchange {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
+    /// The client's body is not what its head said.
+    pub fn fail(&self) {
+        self.set(Phase::Failed);
+    }
+
     /// Something moved: the server gets its time anew.
     pub fn beat(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
         self.moved.notify_one();
     }
 
-    /// Waits for the final response head, as long as the server makes progress: each piece of the request that it
+    /// For hyper: waits for the final response head, as long as the server makes progress: each piece of the request that it
     /// takes and each interim response start `limit` anew, and while the client is to send more nothing runs against
     /// the server (the client has a time-out of its own, at the front).
     ///
@@ -96,7 +102,28 @@ impl Exchange {
     }
 }
 
-/// The body that hyper sends.
+/// A time-out that is set again and again.
+#[derive(Debug, Default)]
+pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// From now.
+    pub fn start(&mut self, limit: Duration) {
+        let anew = tokio::time::sleep(limit);
+        match &mut self.0 {
+            // One that is moved back keeps its place in the runtime's wheel.
+            Some(sleep) => sleep.as_mut().reset(anew.deadline()),
+            None => self.0 = Some(Box::pin(anew)),
+        }
+    }
+
+    /// Ready when it is over; never, if it was not started.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+    }
+}
+
+/// The body that is sent.
 pub(super) struct Upload {
     body: Option<InBody>,
     exchange: Arc<Exchange>,
@@ -110,6 +137,11 @@ impl Upload {
 
     pub const fn none(exchange: Arc<Exchange>) -> Self {
         Self { body: None, exchange }
+    }
+
+    /// There is no body.
+    pub const fn is_none(&self) -> bool {
+        self.body.is_none()
     }
 }
 

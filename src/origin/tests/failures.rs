@@ -245,6 +245,53 @@ async fn a_request_body_that_fails_after_the_head_is_told_from_a_cut_answer() {
 }
 
 #[tokio::test]
+async fn rfc_9110_15_2_interims_without_end_are_no_answer() {
+    let interims = |n| "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(n) + OK;
+    let server = Scripted::once(interims(100)).await;
+    assert_eq!(got(&to(&server)).await, "ok");
+    assert_eq!(fails(interims(101)).await, OriginError::Protocol);
+}
+
+#[tokio::test]
+async fn rfc_9112_6_1_two_lines_of_transfer_encoding_are_refused_whatever_they_say() {
+    for second in ["gzip", "chunked", "identity"] {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: {second}\r\n\r\n0\r\n\r\n"
+        );
+        assert_eq!(fails(answer).await, OriginError::Protocol, "{second}");
+    }
+}
+
+#[tokio::test]
+async fn rfc_9112_6_2_a_request_body_of_another_length_than_declared_is_the_clients_fault() {
+    for body in ["four", "fourteen"] {
+        let server = Scripted::mute().await;
+        let (feed, sent) = fed();
+        feed.send(piece(body)).await.unwrap();
+        drop(feed);
+        let mut request = request("POST", "/", sent);
+        request.headers_mut().insert("content-length", 5.into());
+        let failed = send(&to(&server), request, SendOptions::default()).await;
+        assert_eq!(failed.unwrap_err(), OriginError::RequestBody, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn rfc_9112_9_5_what_a_server_said_before_it_closed_on_our_upload_is_heard() {
+    let server = Scripted::new(|_, s| async move {
+        let mut peer = Peer::new(s);
+        peer.head().await;
+        // Closed with most of the request unread: our writes fail from then on.
+        peer.say("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno").await;
+    })
+    .await;
+    let sent = send(&to(&server), request("POST", "/", Endless.boxed_unsync()), SendOptions::default()).await;
+    let answer = sent.unwrap();
+    assert_eq!(answer.response.status(), 413);
+    assert_eq!(read(answer).await.unwrap(), "no");
+}
+
+#[tokio::test]
 async fn any_status_is_an_answer() {
     for status in [200, 404, 500, 502, 503, 504, 599] {
         let server = Scripted::once(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")).await;

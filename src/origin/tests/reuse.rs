@@ -260,3 +260,59 @@ async fn connections_to_a_name_are_not_used_for_longer_than_its_address_holds() 
         assert_eq!(server.connections(), connections);
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_while_idle_is_swept_out() {
+    let closed = Arc::new(Notify::new());
+    let tell = Arc::clone(&closed);
+    let server = Scripted::new(move |_, s| {
+        let tell = Arc::clone(&tell);
+        async move {
+            let mut peer = Peer::new(s);
+            peer.head().await;
+            peer.say(OK).await;
+            drop(peer);
+            tell.notify_one();
+        }
+    })
+    .await;
+    let origin = to(&server);
+    origin.start();
+    got(&origin).await;
+    soon(closed.notified()).await;
+    tokio::time::pause();
+    // The kernel tells when it has heard of it; the sweeper asks every five seconds.
+    for _ in 0..10_000 {
+        if origin.snapshot().idle == 0 {
+            return;
+        }
+        tokio::time::advance(Duration::from_secs(5)).await;
+    }
+    panic!("still counted as idle");
+}
+
+#[tokio::test]
+async fn large_bodies_pass_in_both_directions_and_keep_the_connection() {
+    const SIZE: usize = 3 << 20;
+    let server = Scripted::new(|_, s| async move {
+        let mut peer = Peer::new(s);
+        while peer.head().await.is_some() {
+            let body = peer.take(SIZE).await;
+            let mut coded = String::from("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            for chunk in body.as_bytes().chunks(70_001) {
+                coded += &format!("{:X}\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).unwrap());
+            }
+            peer.say(coded + "0\r\n\r\n").await;
+        }
+    })
+    .await;
+    let origin = to(&server);
+    let sent: String = ('a'..='z').cycle().take(SIZE).collect();
+    for _ in 0..2 {
+        let body = Full::new(Bytes::from(sent.clone())).map_err(|never| match never {}).boxed_unsync();
+        let answer = send(&origin, request("POST", "/", body), SendOptions::default()).await.unwrap();
+        assert!(read(answer).await.unwrap() == sent);
+    }
+    assert_eq!(server.connections(), 1);
+    assert_eq!(origin.snapshot().idle, 1);
+}
