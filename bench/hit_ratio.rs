@@ -8,8 +8,9 @@
 
 use larder::clock::Clock;
 use larder::store::Key;
+use larder::store::kept::Kept;
 use larder::store::key::BuildKeyHasher;
-use larder::store::shelf::{Charge, Kept, Order, Shelf};
+use larder::store::shelf::{Charge, Order, Shelf};
 use larder::time::Mono;
 use std::hint::black_box;
 use std::sync::Arc;

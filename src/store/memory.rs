@@ -10,9 +10,10 @@
 
 use super::entry::{Described, Entry, rounded};
 use super::index::Index;
+use super::kept::Kept;
 use super::key::Key;
 use super::resource::Resource;
-use super::shelf::{Charge, Kept, Order, Shelf};
+use super::shelf::{Charge, Order, Shelf};
 use crate::time::Mono;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -74,6 +75,11 @@ impl Memory {
 
     pub fn get(&self, key: &Key) -> Option<Resource> {
         self.shelf.get(key)
+    }
+
+    /// Whether something is under this key. Not counted as a use.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.shelf.peek(key).is_some()
     }
 
     /// Stores a variant; see [`Resource::with`] for what it replaces.

@@ -1,8 +1,8 @@
 //! All stored variants of one key, replaced as a whole on every change, so that a reader never sees half of one.
 
 use super::entry::{Described, Entry, birth_order, rounded};
+use super::kept::Kept;
 use super::key::Key;
-use super::shelf::Kept;
 use crate::semantics::vary;
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;

@@ -16,13 +16,15 @@
 //!
 //! Which was chosen for what reason, with figures: `docs/decisions/0011-memory-map.md`.
 
+use super::kept::Kept;
 use super::key::Key;
+use super::sketch::Sketch;
 use super::wide;
 use crate::time::Mono;
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Most racks, and the bytes that a rack should have at least: with few values a queue per rack says little of their order.
@@ -46,25 +48,6 @@ const LOOKS: usize = 4096;
 pub enum Order {
     Frequency,
     Recency,
-}
-
-/// What a shelf holds: a pointer to a value, or a few words that are as cheap to copy.
-pub trait Kept: Clone {
-    /// Whether the value tells by itself that it is under this key, and under no other. Asked for every look-up; else the shelf has the
-    /// key beside it.
-    fn is_under(&self, key: &Key) -> bool;
-
-    /// Its key, of which the hash is given, if [`Kept::is_under`] tells it.
-    fn key(&self, hash: u64) -> Option<Key>;
-
-    /// Whether both are the same value, and not only equal ones.
-    fn is_same(&self, other: &Self) -> bool;
-
-    /// It is on the shelf from now on. Called under a lock, as is the other.
-    fn comes(&self) {}
-
-    /// It is not any more.
-    fn goes(&self) {}
 }
 
 /// What a value is charged with, and from when on it is of no use.
@@ -563,76 +546,6 @@ impl<T: Kept> Rack<T> {
         if self.nodes.is_empty() && self.nodes.capacity() > 256 {
             self.nodes = Slab::new();
         }
-    }
-}
-
-/// How often keys were asked for lately, about: a count-min sketch of counters with four bits, four for each key, all in one line of the
-/// processor's cache. Who comes by at the same time may count as one.
-#[derive(Debug, Default)]
-struct Sketch {
-    /// Sixteen counters each; whole lines.
-    words: Box<[AtomicU64]>,
-    /// Counted since all counters were halved.
-    counted: AtomicU32,
-}
-
-/// Words of a line.
-const LINE: usize = 8;
-
-/// Low bits of all counters after they were halved.
-const HALVES: u64 = 0x7777_7777_7777_7777;
-
-impl Sketch {
-    /// Room for so many keys, and the old forgotten by and by: all are halved after six times as many counts.
-    fn fit(&mut self, keys: usize) {
-        let wanted = (keys / 2).next_power_of_two().max(LINE);
-        if self.words.len() < wanted {
-            // Twice as many lines say the same of every key as before.
-            let times = (wanted / self.words.len().max(1)).max(1);
-            let old: Vec<u64> = self.words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-            let all = old.iter().copied().cycle().take(old.len() * times);
-            self.words = match old.is_empty() {
-                true => (0..wanted).map(|_| AtomicU64::new(0)).collect(),
-                false => all.map(AtomicU64::new).collect(),
-            };
-        }
-        let most = u32::try_from(self.words.len() * 12).unwrap_or(u32::MAX);
-        if *self.counted.get_mut() >= most {
-            *self.counted.get_mut() /= 2;
-            for word in &mut self.words {
-                *word.get_mut() = (*word.get_mut() >> 1) & HALVES;
-            }
-        }
-    }
-
-    /// The words and shifts of a key's counters.
-    fn counters(&self, hash: u64) -> impl Iterator<Item = (&AtomicU64, u32)> {
-        let hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let lines = (self.words.len() / LINE).max(1);
-        let line = (usize::try_from(hash >> 40).unwrap_or_default() & (lines - 1)) * LINE;
-        (0..4).filter_map(move |n| {
-            let bits = hash >> (8 * n);
-            let word = line + 2 * n as usize + (bits & 1) as usize;
-            Some((self.words.get(word)?, ((bits >> 1) & 15) as u32 * 4))
-        })
-    }
-
-    fn count(&self, hash: u64) {
-        for (word, shift) in self.counters(hash) {
-            let now = word.load(Ordering::Relaxed);
-            if (now >> shift) & 15 < 15 {
-                word.store(now + (1 << shift), Ordering::Relaxed);
-            }
-        }
-        let counted = self.counted.load(Ordering::Relaxed);
-        self.counted.store(counted.saturating_add(1), Ordering::Relaxed);
-    }
-
-    fn estimate(&self, hash: u64) -> u64 {
-        self.counters(hash)
-            .map(|(word, shift)| (word.load(Ordering::Relaxed) >> shift) & 15)
-            .min()
-            .unwrap_or(0)
     }
 }
 
