@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::engine::outcome::Kind;
 use crate::fleet::Fleet;
 use crate::observe::metrics::Levels;
-use crate::observe::process::Process;
+use crate::observe::process;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,12 +82,11 @@ pub fn snapshot(admin: &Admin) -> Value {
 }
 
 fn memory(engine: &Engine, levels: &Levels) -> Value {
-    let process = Process::read();
     json!({
         "bytes": levels.memory_bytes,
         "capacity": levels.memory_capacity,
-        "resident": process.resident_bytes,
-        "limit": process.memory_limit_bytes,
+        "resident": process::resident_bytes(),
+        "limit": process::memory_limit(),
         "entries": levels.memory_entries,
         "evicted_size": levels.evicted_size,
         "evicted_expired": levels.evicted_expired,

@@ -205,7 +205,7 @@ fn maps(path: &str, old: &Map<String, Json>, new: &Map<String, Json>, found: &mu
     }
 }
 
-/// Whether what stands there is never shown.
+/// Whether a reload does not tell what stands there: a log is read by more people than the configuration.
 fn is_hidden(path: &str) -> bool {
     [".match.header.", ".match.cookie.", ".match.query."].iter().any(|within| path.contains(within))
 }

@@ -124,6 +124,13 @@ impl Memory {
                 if let Some(before) = before {
                     self.leave(&before);
                 }
+                // A form that was made meanwhile was charged to what this has replaced with the same, for less.
+                if let Some(new) = new {
+                    let now = self::charge(key, &new);
+                    if now.weight > weight && self.shelf.exchange(key, Some(&new), Some((new.clone(), now))) {
+                        weight = now.weight;
+                    }
+                }
                 break;
             }
             if let Some(new) = new {

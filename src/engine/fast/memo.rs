@@ -13,8 +13,8 @@ use http::{HeaderMap, Method};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where memos are kept: a fixed table; a later URL with the same slot takes it over. Half a KiB each, with the longest targets one and a
-/// half, so usually 8 MiB for the least and 16 for the most; between them one for every 64 KiB of the store. A hit whose memo was taken over makes
+/// Where memos are kept: a fixed table; a later URL with the same slot takes it over. Half a KiB each, with the longest places one and a
+/// half, so usually 8 MiB for the least and 16 for the most, and never over 24 and 48; between them one for every 64 KiB of the store. A hit whose memo was taken over makes
 /// one anew ([`Engine::learn`]): of requests for 100,000 URLs by Zipf's law with exponent 1 that is one in four with the least slots.
 const SLOTS: std::ops::RangeInclusive<u64> = 1 << 14..=1 << 15;
 const BYTES_PER_SLOT: u64 = 64 << 10;
@@ -22,8 +22,8 @@ const BYTES_PER_SLOT: u64 = 64 << 10;
 /// Places that lately led to nothing in the store: eight bytes each.
 const UNKNOWN: usize = 1 << 12;
 
-/// Longest host and target together that is remembered, bytes.
-const LONGEST: usize = 1024;
+/// Longest host and target together that is remembered, bytes: a memo has them twice, as they were sent and as a key.
+const LONGEST: usize = 512;
 
 /// Host and target as an HTTP/1 client sent them.
 #[derive(Clone, Copy, Debug)]
@@ -131,10 +131,14 @@ impl Memos {
         }
     }
 
-    fn set(&self, hash: u64, memo: Arc<Memo>) {
-        if self.is_unknown(hash) {
-            self.set_unknown(!hash);
+    fn forget_unknown(&self, hash: u64) {
+        if let Some(at) = self.unknown(hash).filter(|at| at.load(Ordering::Relaxed) == hash) {
+            at.store(!hash, Ordering::Relaxed); // no hash of this slot
         }
+    }
+
+    fn set(&self, hash: u64, memo: Arc<Memo>) {
+        self.forget_unknown(hash);
         if let Some(slot) = self.slot(hash) {
             slot.store(Some(memo));
         }
@@ -237,4 +241,20 @@ fn is_simple(plain: &Plain<'_>, resolved: &Resolved) -> bool {
         && policy.key.headers.is_empty()
         && policy.key.cookies.is_empty()
         && plain.host.len() + plain.target.len() <= LONGEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_after_all_is_not_unknown_any_more_and_nothing_else_is_touched() {
+        let memos = Memos::new(0);
+        let (hash, other) = (5, !5);
+        memos.set_unknown(hash);
+        memos.set_unknown(other);
+        assert!(memos.is_unknown(hash) && memos.is_unknown(other));
+        memos.forget_unknown(hash);
+        assert!(!memos.is_unknown(hash) && memos.is_unknown(other));
+    }
 }
