@@ -8,6 +8,7 @@
 
 use larder::clock::Clock;
 use larder::store::Key;
+use larder::store::kept::Kept;
 use larder::store::key::BuildKeyHasher;
 use larder::store::shelf::{Charge, Order, Shelf};
 use larder::time::Mono;
@@ -26,15 +27,32 @@ trait Map: Send + Sync {
     fn put(&self, key: &Key, value: Value);
 }
 
-impl Map for Shelf<u64> {
+/// On our shelf, with its key: that of its number.
+#[derive(Clone)]
+struct Placed(Value, u64);
+
+impl Kept for Placed {
+    fn is_under(&self, asked: &Key) -> bool {
+        *asked.as_bytes() == self.1.to_le_bytes()
+    }
+    fn key(&self, _: u64) -> Option<Key> {
+        Some(key(self.1))
+    }
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Map for Shelf<Placed> {
     fn get(&self, key: &Key) -> Option<Value> {
-        Shelf::get(self, key)
+        Shelf::get(self, key).map(|placed| placed.0)
     }
     fn put(&self, key: &Key, value: Value) {
         let weight = *value;
         let charge = Charge { weight, useless_after: Mono(u64::MAX) };
         let seen = self.peek(key);
-        self.exchange(key, seen.as_ref(), Some((value, charge)));
+        let number = key.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        self.exchange(key, seen.as_ref(), Some((Placed(value, number), charge)));
         self.evict(key, weight, drop);
     }
 }
@@ -89,8 +107,8 @@ fn maps(capacity: u64, items: usize) -> [Arc<dyn Map>; 5] {
         Default::default(),
     );
     [
-        Arc::new(Shelf::new(capacity, Order::Frequency)),
-        Arc::new(Shelf::new(capacity, Order::Recency)),
+        Arc::new(Shelf::<Placed>::new(capacity, Order::Frequency)),
+        Arc::new(Shelf::<Placed>::new(capacity, Order::Recency)),
         moka(moka::policy::EvictionPolicy::tiny_lfu()),
         moka(moka::policy::EvictionPolicy::lru()),
         Arc::new(quick),

@@ -49,7 +49,7 @@ async fn main() -> Done<()> {
     println!("resident before / full      {} / {}", mib(empty), mib(resident()));
 
     let probe = engine.memory.get(&Key::new(1, &0u64.to_le_bytes())).ok_or("the first entry is gone")?;
-    let probe = probe.variants.first().ok_or("no variant")?.clone();
+    let probe = probe.variants().first().ok_or("no variant")?.clone();
     checks(&clock, engine, &probe, "nothing else purged");
     distinct(&clock, engine, "live", 100_000);
     checks(&clock, engine, &probe, "100,000 live purges");

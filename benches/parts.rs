@@ -149,7 +149,7 @@ fn no_fields(_: &HeaderName, _: &mut dyn FnMut(&[u8])) {}
 fn near_hit(bencher: Bencher) {
     let engine = engine();
     let now = engine.clock.mono();
-    bencher.bench(|| engine.fast_hit(black_box(&PLAIN), no_fields, now).expect("a hit"));
+    bencher.bench(|| engine.fast_hit(black_box(&PLAIN), || None, no_fields, now).expect("a hit"));
 }
 
 /// What is in no thread's table: memo, and the store's look-up.
@@ -162,7 +162,7 @@ fn store_look_up(bencher: Bencher) {
 #[divan::bench]
 fn head_completion(bencher: Bencher) {
     let engine = engine();
-    let hit = engine.fast_hit(&PLAIN, no_fields, engine.clock.mono()).expect("a hit");
+    let hit = engine.fast_hit(&PLAIN, || None, no_fields, engine.clock.mono()).expect("a hit");
     let mut out = Vec::with_capacity(1024);
     bencher.bench_local(|| {
         out.clear();

@@ -13,8 +13,10 @@ use crate::engine::{Engine, Site};
 use crate::fleet::Fleet;
 use crate::front::listener::{self, ConnSettings, Listener};
 use crate::front::service::Service;
+use crate::front::tls::expiry::{self, Concern};
 use crate::front::tls::{TlsFiles, TlsReloader};
 use crate::front::tracker::{ConnTracker, Turned};
+use crate::observe::access::timestamp;
 use crate::observe::{AccessLog, Format, Metrics};
 use crate::origin::Origin;
 use crate::purge::{Limits as PurgeLimits, Purge, PurgeLog};
@@ -23,6 +25,7 @@ use crate::settings::{
 };
 use crate::sockets::Sockets;
 use crate::store::Memory;
+use crate::time::Wall;
 use crate::trace::Tracer;
 use crate::trace::export::Exporter;
 use crate::vocabulary::{metrics, origin_names, rule_names, vocabulary};
@@ -463,6 +466,21 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         build(name, wanted, &Clock::system(), Some(nowhere))?;
     }
     Ok(())
+}
+
+/// What is wrong with a configuration's files for want of time, sentence by sentence. Blocks on the disk.
+pub fn concerns(config: &Config, now: Wall) -> Vec<String> {
+    let listeners = config.server.listen.iter().filter_map(|listener| listener.tls.as_ref());
+    let told = listeners.filter_map(|files| {
+        let files = TlsFiles { cert: files.cert.clone(), key: files.key.clone() };
+        let says = match expiry::concern(&files, now)? {
+            Concern::Expired(at) => format!("has expired: it was good until {}", timestamp(at)),
+            Concern::ExpiresSoon(at) => format!("expires soon: it is good until {}", timestamp(at)),
+            Concern::NotYetValid(at) => format!("is not valid yet: it is good from {} on", timestamp(at)),
+        };
+        Some(format!("the certificate {} {says}", files.cert.display()))
+    });
+    told.collect()
 }
 
 fn load_tls(files: &server::ListenerTls) -> Result<Arc<TlsReloader>, StartError> {

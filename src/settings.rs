@@ -49,12 +49,15 @@ pub fn fleet_settings(shared: &storage::Shared, server: &server::Server) -> Resu
         },
         keys: fleet::settings::Keys(shared.keys().map(|key| *key.expose()).collect()),
         secret: server.secret.as_ref().map(|secret| secret.expose().into()),
-        node_name: node_name().into(),
+        node_name: node_name(&server.name).into(),
     })
 }
 
-/// What a person calls this machine, and which of the processes on it this is.
-fn node_name() -> String {
+/// What a person calls this node: `server.name` where it is set, else the machine, and which of the processes on it this is.
+fn node_name(name: &str) -> String {
+    if name != server::UNNAMED {
+        return name.to_owned();
+    }
     let system = rustix::system::uname();
     format!("{}/{}", system.nodename().to_string_lossy(), std::process::id())
 }

@@ -5,10 +5,13 @@ use crate::engine::draft::Refused;
 use crate::engine::outcome::Kind;
 use crate::engine::plan::StaleWhy;
 use crate::engine::{self, Site};
+use crate::fleet::links::Role;
+use crate::fleet::tier;
 use crate::front::refusal::Refusal;
 use crate::observe::Metrics;
 use crate::observe::metrics::Vocabulary;
 use crate::purge::Mode;
+use crate::purge::fleet::Notice;
 use crate::semantics::storable::NotStored;
 use crate::trace::export::Lost;
 use std::sync::{Arc, LazyLock};
@@ -38,6 +41,9 @@ pub fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabul
     static LOST: LazyLock<Vec<&str>> = LazyLock::new(|| Lost::ALL.iter().map(|l| l.as_str()).collect());
     static KINDS: LazyLock<Vec<&str>> = LazyLock::new(|| engine::purge::kinds().collect());
     static MODES: LazyLock<Vec<&str>> = LazyLock::new(|| Mode::ALL.iter().map(|m| m.as_str()).collect());
+    static CALLS: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| tier::announced().collect());
+    static ROLES: LazyLock<Vec<&str>> = LazyLock::new(|| Role::ALL.iter().map(|r| r.as_str()).collect());
+    static EVENTS: LazyLock<Vec<&str>> = LazyLock::new(|| Notice::ALL.iter().map(|n| n.as_str()).collect());
     Vocabulary {
         outcomes: &OUTCOMES,
         not_stored: &NOT_STORED,
@@ -46,6 +52,9 @@ pub fn vocabulary<'a>(rules: &'a [Arc<str>], origins: &'a [Arc<str>]) -> Vocabul
         purge_kinds: &KINDS,
         purge_modes: &MODES,
         traces_lost: &LOST,
+        shared_calls: &CALLS,
+        shared_roles: &ROLES,
+        log_events: &EVENTS,
         rules,
         origins,
     }

@@ -85,7 +85,7 @@ impl House {
     pub fn remove(&self, n: u64) {
         let key = self.key(&path(n));
         if let Some(resource) = self.memory().get(&key) {
-            resource.variants.iter().for_each(|entry| {
+            resource.variants().iter().for_each(|entry| {
                 self.memory().remove(&key, entry);
             });
         }
@@ -95,7 +95,7 @@ impl House {
     pub fn purge(&self) {
         let all: Vec<_> = self.memory().iter().collect();
         for (key, resource) in all {
-            resource.variants.iter().for_each(|entry| {
+            resource.variants().iter().for_each(|entry| {
                 self.memory().remove(&key, entry);
             });
         }

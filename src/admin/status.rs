@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::engine::outcome::Kind;
 use crate::fleet::Fleet;
 use crate::observe::metrics::Levels;
+use crate::observe::process::Process;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,8 @@ pub fn levels(admin: &Admin) -> Levels {
     Levels {
         memory_bytes: memory.bytes(),
         memory_entries: stats.entries.load(Ordering::Relaxed),
+        memory_capacity: memory.capacity(),
+        started_s: started_s(admin),
         evicted_size: stats.evicted_size.load(Ordering::Relaxed),
         evicted_expired: stats.evicted_expired.load(Ordering::Relaxed),
         variants_dropped: stats.variants_dropped.load(Ordering::Relaxed),
@@ -29,6 +32,11 @@ pub fn levels(admin: &Admin) -> Levels {
         turned: admin.connections.turned(),
         fleet: admin.engine.fleet.as_ref().map(|fleet| fleet.levels()).unwrap_or_default(),
     }
+}
+
+#[allow(clippy::cast_precision_loss)] // milliseconds since 1970 are exact in an f64
+fn started_s(admin: &Admin) -> f64 {
+    admin.started.wall.0 as f64 / 1000.0
 }
 
 /// Counters in it only rise while a process lives: two snapshots and their `at_s` give rates.
@@ -74,9 +82,12 @@ pub fn snapshot(admin: &Admin) -> Value {
 }
 
 fn memory(engine: &Engine, levels: &Levels) -> Value {
+    let process = Process::read();
     json!({
         "bytes": levels.memory_bytes,
-        "capacity": engine.memory.capacity(),
+        "capacity": levels.memory_capacity,
+        "resident": process.resident_bytes,
+        "limit": process.memory_limit_bytes,
         "entries": levels.memory_entries,
         "evicted_size": levels.evicted_size,
         "evicted_expired": levels.evicted_expired,

@@ -2,6 +2,7 @@
 
 use super::{BAD_CONFIGURATION, ConfigArg, fail, say, serve};
 use crate::app;
+use crate::clock::Clock;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,9 @@ pub fn run(args: &Args) -> ExitCode {
             }
             if let Err(error) = app::check(&loaded.config) {
                 return fail(BAD_CONFIGURATION, error);
+            }
+            for concern in app::concerns(&loaded.config, Clock::system().now().wall) {
+                eprintln!("warning: {concern}");
             }
             if args.print {
                 say(loaded.normalised.trim_end());

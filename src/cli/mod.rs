@@ -6,6 +6,7 @@ mod demo_origin;
 mod descriptors;
 mod explain;
 mod handover;
+mod man;
 mod purge;
 mod schema;
 mod serve;
@@ -47,6 +48,9 @@ enum Command {
     Schema(schema::Args),
     /// Run the sample origin that the default configuration uses, alone
     DemoOrigin(demo_origin::Args),
+    /// Write the manual pages of all commands
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Where the configuration is.
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Top(args) => top::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::DemoOrigin(args) => demo_origin::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

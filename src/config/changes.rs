@@ -44,6 +44,8 @@ pub enum What {
     },
     /// Another secret stands there.
     Secret,
+    /// Another value stands there, or none, that is not to be shown: what headers, cookies and parameters are compared with is often a password.
+    Hidden,
     Added,
     Removed,
     /// Numbers from 1, each in its own configuration.
@@ -58,6 +60,7 @@ impl What {
         match self {
             Self::Value { .. } => "value",
             Self::Secret => "secret",
+            Self::Hidden => "changed",
             Self::Added => "added",
             Self::Removed => "removed",
             Self::Moved { .. } => "moved",
@@ -72,7 +75,7 @@ impl Change {
         let (from, to) = match &self.what {
             What::Value { from, to } => (json!(from), json!(to)),
             What::Moved { from, to } => (json!(from), json!(to)),
-            What::Secret | What::Added | What::Removed => (Json::Null, Json::Null),
+            What::Secret | What::Hidden | What::Added | What::Removed => (Json::Null, Json::Null),
         };
         if let Json::Object(map) = &mut out {
             map.extend([("from", from), ("to", to)].map(|(key, value)| (key.to_owned(), value)));
@@ -90,7 +93,7 @@ impl fmt::Display for Change {
             What::Value { from, to } => write!(f, "{} -> {}", value(from), value(to))?,
             What::Secret => write!(f, "another secret")?,
             What::Moved { from, to } => write!(f, "moved from {from} to {to}")?,
-            What::Added | What::Removed => f.write_str(self.what.as_str())?,
+            What::Hidden | What::Added | What::Removed => f.write_str(self.what.as_str())?,
         }
         if self.at_next_start { f.write_str(" (from the next start on)") } else { Ok(()) }
     }
@@ -187,20 +190,30 @@ fn maps(path: &str, old: &Map<String, Json>, new: &Map<String, Json>, found: &mu
         let path = join(path, key);
         match old.get(key) {
             Some(was) => values(path, was, value, found),
-            None if value.is_object() => found.push((path, What::Added)),
+            None if value.is_object() || is_hidden(&path) => found.push((path, What::Added)),
             None => found.push((path, What::Value { from: None, to: Some(text(value)) })),
         }
     }
     for (key, was) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
-        let what =
-            if was.is_object() { What::Removed } else { What::Value { from: Some(text(was)), to: None } };
-        found.push((join(path, key), what));
+        let path = join(path, key);
+        let what = if was.is_object() || is_hidden(&path) {
+            What::Removed
+        } else {
+            What::Value { from: Some(text(was)), to: None }
+        };
+        found.push((path, what));
     }
+}
+
+/// Whether what stands there is never shown.
+fn is_hidden(path: &str) -> bool {
+    [".match.header.", ".match.cookie.", ".match.query."].iter().any(|within| path.contains(within))
 }
 
 fn values(path: String, old: &Json, new: &Json, found: &mut Found) {
     match (old, new) {
         _ if old == new => {}
+        _ if is_hidden(&path) => found.push((path, What::Hidden)),
         (Json::Object(old), Json::Object(new)) => maps(&path, old, new, found),
         (Json::Array(old), Json::Array(new)) if is_named(old) && is_named(new) => {
             named(&path, old, new, found);
@@ -399,6 +412,29 @@ rules: [{ name: all, request_headers: { set: { Authorization: first } } }]
         shared.url: another secret (from the next start on)
         tracing.headers.x-key: another secret (from the next start on)
         "#);
+    }
+
+    #[test]
+    fn what_headers_cookies_and_parameters_are_compared_with_is_not_shown() {
+        let rule = |conditions: &str| format!("rules: [{{ name: r.1, match: {{ {conditions} }}, ttl: 1m }}]");
+        let old = rule(
+            "header: { X-Preview: hush-1, X-Gone: hush-2 }, cookie: { session: hush-3 }, query: { code: [hush-4] }",
+        );
+        let new = rule(
+            "header: { X-Preview: hush-5, X-New: hush-6 }, cookie: { session: [hush-3, hush-7] }, query: { code: hush-8 }",
+        );
+        let told = told(&old, &new);
+        assert!(!told.contains("hush"), "{told}");
+        insta::assert_snapshot!(told, @r#"
+        rules[r.1].match.header.x-preview: changed
+        rules[r.1].match.header.x-new: added
+        rules[r.1].match.header.x-gone: removed
+        rules[r.1].match.cookie.session: changed
+        rules[r.1].match.query.code: changed
+        "#);
+        let answered: Vec<Json> = tree(&new).changes_since(&tree(&old)).iter().map(Change::to_json).collect();
+        assert!(!json!(answered).to_string().contains("hush"), "{answered:?}");
+        assert_eq!(answered[0]["change"], "changed");
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn without_rules() -> Patch {
         stale_while_revalidate: Setting::To(base.store.stale_while_revalidate),
         stale_if_error: Setting::To(base.store.stale_if_error),
         strict_s_maxage: Setting::To(base.store.strict_s_maxage),
+        stale_despite_s_maxage: Setting::To(base.store.stale_despite_s_maxage),
         client_revalidate: Setting::To(match base.client_revalidate_honour {
             true => ClientRevalidate::Honour,
             false => ClientRevalidate::Ignore,

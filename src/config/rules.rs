@@ -55,15 +55,18 @@ section! {
         /// A guess for answers without a lifetime: a share of the time since `Last-Modified` (RFC 9111 §4.2.2). Never when the request had `Cookie` or `Authorization`. Off where only what the origin says shall count.
         /// Example: `heuristic: off`
         heuristic: Setting<Option<Heuristic>> as Reset<Off<Sect>>;
-        /// After expiry, serve stale for this long while it is fetched again in the background. The origin's own `stale-while-revalidate` wins. Where the origin says `s-maxage`, only its own counts; `must-revalidate`, `proxy-revalidate` and `no-cache` forbid it (RFC 9111 §4.2.4).
+        /// After expiry, serve stale for this long while it is fetched again in the background. The origin's own `stale-while-revalidate` wins. Where the origin says `s-maxage`, only its own counts, unless `stale_despite_s_maxage` is on; `must-revalidate`, `proxy-revalidate` and `no-cache` forbid it (RFC 9111 §4.2.4).
         /// Example: `stale_while_revalidate: 1m`
         stale_while_revalidate: Setting<Option<Duration>> as Reset<Off<Span>>;
-        /// After expiry, serve stale for this long when the origin fails (no answer, 500, 502, 503, 504). The origin's own `stale-if-error` wins. Where the origin says `s-maxage`, only its own counts; `must-revalidate`, `proxy-revalidate` and `no-cache` forbid it (RFC 9111 §4.2.4).
+        /// After expiry, serve stale for this long when the origin fails (no answer, 500, 502, 503, 504). The origin's own `stale-if-error` wins. Where the origin says `s-maxage`, only its own counts, unless `stale_despite_s_maxage` is on; `must-revalidate`, `proxy-revalidate` and `no-cache` forbid it (RFC 9111 §4.2.4).
         /// Example: `stale_if_error: 1d`
         stale_if_error: Setting<Option<Duration>> as Reset<Off<Span>>;
         /// `s-maxage` forbids serving stale even beside an explicit `stale-*` directive, as the letter of RFC 9111 §4.2.4 has it.
         /// Example: `strict_s_maxage: true`
         strict_s_maxage: Setting<bool> as Reset<Switch>;
+        /// The `stale_*` windows of rules hold beside the origin's `s-maxage` too, which RFC 9111 §4.2.4 forbids. For applications that send `s-maxage` without a thought of stale use (Magento), where you answer for the origin too; `must-revalidate`, `proxy-revalidate`, `no-cache` and `strict_s_maxage` win over it.
+        /// Example: `stale_despite_s_maxage: true`
+        stale_despite_s_maxage: Setting<bool> as Reset<Switch>;
         /// Whether a client's `no-cache`, `max-age`, `min-fresh`, `Pragma: no-cache` reaches the origin. `ignore` where reloads in browsers are more than the origin can take.
         /// Example: `client_revalidate: ignore`
         client_revalidate: Setting<ClientRevalidate> as Reset<Word>;

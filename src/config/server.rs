@@ -15,6 +15,9 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
+/// `server.name` where it is not set.
+pub const UNNAMED: &str = "larder";
+
 section! {
     /// The public side.
     pub struct Server {
@@ -24,10 +27,10 @@ section! {
         /// Worker threads; 0 = one per core that the process may use. Set it when other programs on the machine need cores of their own.
         /// Example: `threads: 4`
         threads: usize as Count<0, 1024> = 0;
-        /// What this cache is called in `Cache-Status`, `Via`, `Proxy-Status` and `CDN-Loop`. Give two
-        /// caches in a row different names, so that their parts of `Cache-Status` can be told apart.
+        /// What this cache is called in `Cache-Status`, `Via`, `Proxy-Status` and `CDN-Loop`, and in a fleet in receipts and the list of nodes (unset: the
+        /// machine's name and the process). Give two caches in a row, and the nodes of a fleet, different names, so that they can be told apart.
         /// Example: `name: edge-fra1`
-        name: Arc<str> as Name = Arc::from("larder");
+        name: Arc<str> as Name = Arc::from(UNNAMED);
         /// Hosts that are served (`*.example.com` is every subdomain); any other is answered 421. Empty = any. Name them wherever clients can reach
         /// the cache directly: else anybody fills the memory under host names of their own.
         /// Example: `hosts: [shop.example.com, "*.shop.example.com"]`

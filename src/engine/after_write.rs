@@ -55,7 +55,7 @@ pub(super) fn refresh(engine: &Arc<Engine>, site: &Arc<Site>, write: &Incoming) 
     let mut ask = Ask::new(engine.clone(), site.clone(), resolved, read, query, base, None);
     let Some(resource) = engine.memory.get(&ask.key) else { return };
     let impersonal = |nominated: &[HeaderName]| !nominated.iter().any(|name| PERSONAL.contains(name));
-    let Some(last) = resource.variants.iter().find(|e| impersonal(e.nominated())) else { return };
+    let Some(last) = resource.variants().iter().find(|e| impersonal(e.nominated())) else { return };
     Arc::make_mut(&mut ask.headers).extend(vary::nominated_fields(last.variant()));
     let held = ask.look_up(engine.now());
     if let Some((entry, _)) = &held.entry {

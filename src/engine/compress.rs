@@ -235,7 +235,7 @@ impl Making {
         self.put(&self.entry, body.as_ref());
         // A 304 or a HEAD has put another description in its place meanwhile, of the same body.
         let resource = self.engine.memory.get(&self.key);
-        for entry in resource.iter().flat_map(|resource| &resource.variants) {
+        for entry in resource.iter().flat_map(|resource| resource.variants()) {
             if entry.body.is_same(&self.entry.body) && !Arc::ptr_eq(entry, &self.entry) {
                 self.put(entry, body.as_ref());
             }

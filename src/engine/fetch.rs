@@ -314,10 +314,17 @@ impl Fetch {
         })
     }
 
-    /// Known to be over `max_object`?
+    /// Known to be over `max_object`, or more than all the memory there is?
     fn fits(&self, draft: Draft, fields: &HeaderMap) -> Result<Draft, Refused> {
         let known = content_length(fields).unwrap_or(0);
-        if known > self.site.max_object { Err(Refused::TooLarge) } else { Ok(draft) }
+        let kept = draft.meta.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        // What comes on top of body and fields is found out when it is all there (`Engine::put`).
+        let least = known.saturating_add(kept.sum::<usize>() as u64);
+        if known > self.site.max_object || least > self.engine.memory.capacity() {
+            Err(Refused::TooLarge)
+        } else {
+            Ok(draft)
+        }
     }
 
     fn not_stored(&mut self, answer: Answer, why: Refused, now: Now) {

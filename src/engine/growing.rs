@@ -300,8 +300,8 @@ fn wake_all(mut inner: MutexGuard<'_, Inner>) {
 /// Small pieces of one body share a large read buffer each: a stored body of many tiny chunks, or of one slice of
 /// a big buffer, would hold more memory than it is charged with. Such bodies are copied once, here.
 pub fn compact(chunks: Vec<Bytes>) -> Pieces {
-    /// Chunks below this are merged; above it the slack of a read buffer is small beside the chunk.
-    const SMALL: usize = 16 * 1024;
+    /// Chunks below this are merged; a read buffer has 256 KiB at most, and only a body's last one is not full.
+    const SMALL: usize = 64 * 1024;
     if chunks.iter().all(|c| c.len() >= SMALL) {
         return chunks.into();
     }

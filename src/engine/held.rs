@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// What the store had when we looked.
 pub(super) struct Held {
-    pub resource: Option<Arc<Resource>>,
+    pub resource: Option<Resource>,
     /// The key is stored, but none of its variants fits.
     pub other_variants: bool,
     pub entry: Option<(Arc<Entry>, Seen)>,

@@ -4,6 +4,7 @@
 
 use crate::engine::policy::KeyPolicy;
 use crate::store::Key;
+use crate::store::key::{END_OF_RULES, push_optional as optional, push_part as part};
 use http::HeaderMap;
 use http::header::COOKIE;
 
@@ -30,7 +31,7 @@ pub fn build(seed: u64, parts: &Parts<'_>, policy: &KeyPolicy, headers: &HeaderM
     optional(&mut bytes, parts.query.map(str::as_bytes));
     part(&mut bytes, parts.origin.as_bytes());
     parts.rule_bits.iter().for_each(|bit| bytes.extend_from_slice(&bit.to_le_bytes()));
-    bytes.push(0xff); // ends the list; what follows starts with 0 or 1
+    bytes.push(END_OF_RULES);
     optional(&mut bytes, parts.body);
     for name in &policy.headers {
         let mut values = headers.get_all(name).iter().peekable();
@@ -45,21 +46,6 @@ pub fn build(seed: u64, parts: &Parts<'_>, policy: &KeyPolicy, headers: &HeaderM
         optional(&mut bytes, cookie(headers, name));
     }
     Key::new(seed, &bytes)
-}
-
-fn part(bytes: &mut Vec<u8>, value: &[u8]) {
-    bytes.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend_from_slice(value);
-}
-
-fn optional(bytes: &mut Vec<u8>, value: Option<&[u8]>) {
-    match value {
-        Some(value) => {
-            bytes.push(1);
-            part(bytes, value);
-        }
-        None => bytes.push(0),
-    }
 }
 
 /// The first cookie of that name (RFC 6265 §5.4 leaves the order to the client; servers take the first).
@@ -81,6 +67,7 @@ pub fn cookie_name(pair: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::key::Usual;
 
     fn parts() -> Parts<'static> {
         Parts {
@@ -120,6 +107,19 @@ mod tests {
                 assert_eq!(a == b, i == j, "{i} {j}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_made_of_place_and_origin_alone_is_not_kept_beside_the_entry() {
+        let none = HeaderMap::new();
+        let plain = KeyPolicy::default();
+        let usual = Usual { scheme: "http", authority: "a.example", url: "/x", origin: "app" };
+        assert!(usual.is(&build(1, &parts(), &plain, &none)));
+        let query = Parts { query: Some("b=1&a=?"), ..parts() };
+        assert!(Usual { url: "/x?b=1&a=?", ..usual }.is(&build(1, &query, &plain, &none)));
+        let policy = KeyPolicy { headers: vec![http::HeaderName::from_static("x-tenant")], ..plain };
+        assert!(!usual.is(&build(1, &parts(), &policy, &none)));
+        assert!(!usual.is(&build(1, &Parts { rule_bits: &[1], ..parts() }, &KeyPolicy::default(), &none)));
     }
 
     #[test]

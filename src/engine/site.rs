@@ -145,12 +145,12 @@ impl Engine {
         Arc::new(Self {
             clock,
             fill_budget: Arc::new(FillBudget::new(budget)),
+            memos: fast::Memos::new(memory.capacity()),
             memory,
             flights: Flights::default(),
             markers: Markers::new(),
             lately: Lately::default(),
             popular: Popular::default(),
-            memos: fast::Memos::default(),
             near: Near::default(),
             generation: AtomicU64::new(site.generation),
             rates: Rates::default(),
@@ -271,7 +271,7 @@ impl Engine {
             Newest::Born(born) => Some(born),
         };
         let stored = self.memory.get(&key);
-        let stored = stored.iter().flat_map(|r| r.variants.iter().map(|e| e.born));
+        let stored = stored.iter().flat_map(|r| r.variants().iter().map(|e| e.born));
         flying.into_iter().chain(stored).max_by_key(birth_order).map_or(Birth::Nothing, Birth::Known)
     }
 
@@ -298,6 +298,10 @@ impl Engine {
     pub fn put(&self, key: &Key, entry: Arc<Entry>, policy: &Policy) {
         let ttl = entry.ttl(self.now().mono);
         let status = entry.status;
+        // With its fields and tags it may be more than all the memory there is; the body alone has been compared with `max_object`.
+        if entry.weight() > self.memory.capacity() {
+            return self.note_key_not_stored(key, Refused::TooLarge, status);
+        }
         match self.memory.put(key, entry, policy.max_variants) {
             Written::Stored => self.metrics.stored(ttl),
             Written::Superseded => self.note_key_not_stored(key, Refused::Superseded, status),

@@ -25,7 +25,6 @@ use crate::clock::Clock;
 use crate::observe::Metrics;
 use crate::observe::fleet::FleetLevels;
 use crate::purge::PurgeLog;
-use crate::purge::fleet::Notice;
 use std::sync::Arc;
 use transport::Hear;
 
@@ -43,7 +42,6 @@ impl Fleet {
     pub fn new(settings: Settings, purges: Arc<PurgeLog>, metrics: Arc<Metrics>, clock: Clock) -> Arc<Self> {
         let links = links::Links::new(&settings, clock.clone());
         let log = transport::Transport::new(links.clone(), &settings, purges, metrics.clone(), clock.clone());
-        metrics.fleet.announce(tier::announced(), Notice::ALL.iter().map(|notice| notice.as_str()));
         let store_clock = log.clone();
         let store_now = Arc::new(move || store_clock.store_now());
         let tier = tier::Tier::new(links.clone(), &settings, metrics, clock, store_now);

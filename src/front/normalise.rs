@@ -21,6 +21,7 @@ use super::handler::Conn;
 use super::refusal::Refusal;
 use super::request_id::new_request_id;
 use crate::access::sessions;
+use crate::engine::fast::Plain;
 use crate::engine::rules::glob::{Host, HostGlob};
 use crate::semantics::hop;
 use forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
@@ -208,6 +209,15 @@ pub fn check_target(target: &str, method: &Method) -> Result<(), Refusal> {
     if printable && rooted && !path.contains("%00") { Ok(()) } else { Err(Refusal::BadTarget) }
 }
 
+/// The host of a GET in normal form, if target and host are ones that we serve. What of [`normalise`] concerns a plain request's place;
+/// whether a connection may ask for the host is for the caller to see.
+pub(super) fn plain_host(plain: &Plain<'_>, settings: &Settings) -> Option<String> {
+    check_target(std::str::from_utf8(plain.target).ok()?, &Method::GET).ok()?;
+    let scheme = if plain.tls { Scheme::Https } else { Scheme::Http };
+    let host = host::canonical(std::str::from_utf8(plain.host).ok()?, scheme)?;
+    is_served(&host, scheme, settings).then_some(host)
+}
+
 /// The host of the message itself. The target's authority replaces `Host` (RFC 9112 §3.2.2, RFC 9113
 /// §8.3.1). An HTTP/1.0 client that sends none means the address it connected to.
 fn sent_host(uri: &http::Uri, version: Version, headers: &HeaderMap, conn: &Conn) -> Result<String, Refusal> {
@@ -250,11 +260,16 @@ fn check_host(
     if settings.hosts.is_empty() {
         return Ok(());
     }
-    let asked = Host::new(host, scheme.as_str());
-    if !settings.hosts.iter().any(|glob| glob.matches(&asked)) {
+    if !is_served(host, scheme, settings) {
         return Err(Refusal::UnknownHost);
     }
     if trusted_peer || is_for(conn, host) { Ok(()) } else { Err(Refusal::Misdirected) }
+}
+
+/// Whether it is among the hosts that are listed, if any are.
+fn is_served(host: &str, scheme: Scheme, settings: &Settings) -> bool {
+    let asked = Host::new(host, scheme.as_str());
+    settings.hosts.is_empty() || settings.hosts.iter().any(|glob| glob.matches(&asked))
 }
 
 /// Whether TLS was set up for this host, as far as the client has said.

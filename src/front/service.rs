@@ -427,7 +427,8 @@ impl Service {
                 request.lines.values(name, each);
             }
         };
-        let hit = self.engine.fast_hit(&plain, fields, started)?;
+        let host = || normalise::plain_host(&plain, &self.settings.load());
+        let hit = self.engine.fast_hit(&plain, host, fields, started)?;
         let shape = if request.conditional { shape(&hit, request)? } else { Shape::Whole };
         let head = head(&hit, &shape)?;
         let span = traced::enter_fast(self, request, conn);

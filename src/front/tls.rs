@@ -4,6 +4,8 @@
 //! what they say now. A pair that does not work keeps the old one in use and is reported once, not on every
 //! look. Connections that are open are not touched.
 
+pub mod expiry;
+
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::ring;

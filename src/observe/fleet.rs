@@ -108,16 +108,20 @@ impl FleetMetrics {
     }
 
     /// Creates the children whose labels are known.
-    pub fn announce(
+    pub(super) fn announce(
         &self,
-        calls: impl Iterator<Item = (&'static str, &'static str)>,
-        events: impl Iterator<Item = &'static str>,
+        calls: &[(&'static str, &'static str)],
+        roles: &[&'static str],
+        events: &[&'static str],
     ) {
-        for (op, result) in calls {
+        for (op, result) in calls.iter().copied() {
             drop(self.requests.get_or_create(&CallLabels { op, result }));
             drop(self.seconds.get_or_create(&OpLabel { op }));
         }
-        for event in events {
+        for role in roles.iter().copied() {
+            drop(self.breaker_open.get_or_create(&RoleLabel { role }));
+        }
+        for event in events.iter().copied() {
             drop(self.notices.get_or_create(&EventLabel { event }));
         }
     }

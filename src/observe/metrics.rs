@@ -4,6 +4,7 @@
 
 use super::fleet::FleetMetrics;
 use super::percore::{Cells, Count, Counts, Tallies, Tally};
+use super::process::Scrape;
 use super::samples::Samples;
 use super::traces::TraceMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -91,6 +92,8 @@ pub struct Metrics {
     entry_ttl: Histogram,
     memory_bytes: Gauge64,
     memory_entries: Gauge64,
+    memory_capacity: Gauge64,
+    started: Gauge<f64, AtomicU64>,
     evictions: Family<CauseLabel, Counter>,
     variants_dropped: Counter,
     inflight: Gauge64,
@@ -122,6 +125,10 @@ pub struct Vocabulary<'a> {
     pub purge_kinds: &'a [&'static str],
     pub purge_modes: &'a [&'static str],
     pub traces_lost: &'a [&'static str],
+    /// Calls to the shared tier: operations, each with a result.
+    pub shared_calls: &'a [(&'static str, &'static str)],
+    pub shared_roles: &'a [&'static str],
+    pub log_events: &'a [&'static str],
     pub rules: &'a [Arc<str>],
     pub origins: &'a [Arc<str>],
 }
@@ -131,6 +138,9 @@ pub struct Vocabulary<'a> {
 pub struct Levels {
     pub memory_bytes: u64,
     pub memory_entries: u64,
+    pub memory_capacity: u64,
+    /// When the process began, seconds since 1970.
+    pub started_s: f64,
     pub evicted_size: u64,
     pub evicted_expired: u64,
     pub variants_dropped: u64,
@@ -180,6 +190,8 @@ impl Metrics {
             entry_ttl: Histogram::new(LIFETIME),
             memory_bytes: Gauge64::default(),
             memory_entries: Gauge64::default(),
+            memory_capacity: Gauge64::default(),
+            started: Gauge::default(),
             evictions: Family::default(),
             variants_dropped: Counter::default(),
             inflight: Gauge64::default(),
@@ -294,6 +306,23 @@ impl Metrics {
         );
         self.fleet.register(&mut self.registry);
         self.traces.register(&mut self.registry);
+        self.register_process();
+    }
+
+    /// Under the names that all clients of Prometheus use, and what belongs beside them.
+    fn register_process(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "larder_memory_capacity_bytes",
+            "What the memory tier may hold: memory.capacity",
+            self.memory_capacity.clone(),
+        );
+        r.register(
+            "process_start_time_seconds",
+            "Start time of the process since unix epoch in seconds",
+            self.started.clone(),
+        );
+        r.register_collector(Box::new(Scrape));
     }
 
     /// Names as [`Metrics::samples`] has them.
@@ -331,6 +360,7 @@ impl Metrics {
             }
         }
         self.traces.announce(words.traces_lost);
+        self.fleet.announce(words.shared_calls, words.shared_roles, words.log_events);
         for direction in ["client", "origin"] {
             drop(self.bytes.get_or_create(&DirectionLabel { direction }));
         }
@@ -441,6 +471,8 @@ impl Metrics {
         let _one = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.memory_bytes.set(levels.memory_bytes);
         self.memory_entries.set(levels.memory_entries);
+        self.memory_capacity.set(levels.memory_capacity);
+        self.started.set(levels.started_s);
         // The store counts these itself; they are copied here at each scrape.
         let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
         set(&self.evictions.get_or_create(&CauseLabel { cause: "size" }), levels.evicted_size);

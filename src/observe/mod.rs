@@ -4,6 +4,7 @@ pub mod access;
 pub mod fleet;
 pub mod metrics;
 pub mod percore;
+pub mod process;
 pub mod samples;
 pub mod top;
 pub mod traces;

@@ -163,8 +163,9 @@ impl OriginBody {
                     std::task::ready!(self.timer.poll(cx));
                     let uploading = match self.source.phase(&self.exchange) {
                         Phase::Client => true,
-                        Phase::Server => beats != since,
-                        Phase::Done | Phase::Failed => false,
+                        // Also where it has just ended: the server's time began then.
+                        Phase::Server | Phase::Done => beats != since,
+                        Phase::Failed => false,
                     };
                     if !uploading {
                         return Poll::Ready(());

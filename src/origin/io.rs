@@ -1,7 +1,7 @@
 //! The byte stream to a server, plain or TLS; and what ties the place of an upgraded connection to its life.
 
 use super::server::Busy;
-use std::io::{self, IoSlice};
+use std::io::{self, BufRead, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,15 +19,21 @@ pub(super) enum Stream {
 impl Stream {
     /// Nothing has come since the last answer: no end, no error, and no bytes that nobody asked for, which would be taken
     /// for the answer to the next request (RFC 9112 §9.2). This asks the kernel, now; what the reactor has heard may be
-    /// older. (Under TLS it may be a harmless record; then a good connection is given up.)
-    pub fn is_quiet(&self) -> bool {
+    /// older. (Under TLS it may be a harmless record; then a good connection is given up.) And TLS may have more in hand than it was
+    /// asked for: what came in the same segment as the answer's end has been decrypted with it.
+    pub fn is_quiet(&mut self) -> bool {
         let socket = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Plain(stream) => &*stream,
+            Self::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                if !would_block(&session.reader().fill_buf()) {
+                    return false;
+                }
+                &*socket
+            }
         };
         let mut byte = [MaybeUninit::uninit(); 1];
-        let peeked = socket2::SockRef::from(socket).peek(&mut byte);
-        matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        would_block(&socket2::SockRef::from(socket).peek(&mut byte))
     }
 
     /// What was written may still have to be flushed.
@@ -41,6 +47,10 @@ impl Stream {
             let _ = Pin::new(&mut **stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
     }
+}
+
+fn would_block<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 impl AsyncRead for Stream {

@@ -66,7 +66,7 @@ impl Pool {
     /// Closes what has been unused for too long, and what servers have closed.
     pub fn sweep(&self, now: Mono) {
         for list in self.lock().iter_mut() {
-            for conn in std::mem::take(list) {
+            for mut conn in std::mem::take(list) {
                 if self.is_over(&conn, now) || !conn.is_quiet() {
                     conn.retire();
                 } else {

@@ -205,6 +205,9 @@ fn normal_path(path: &str) -> String {
 }
 
 fn remove_dot_segments(path: &str) -> String {
+    if path.starts_with('/') && !path.contains("/.") {
+        return path.to_owned(); // as nearly all are
+    }
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     while let Some(segment) = segments.next() {
@@ -236,6 +239,9 @@ fn remove_dot_segments(path: &str) -> String {
 /// RFC 3986 §6.2.2.1, §6.2.2.2: escapes in upper case, unreserved characters not escaped; and what may not stand in a
 /// URI at all (spaces, quotes, `%` without digits, anything beyond ASCII) is escaped, as RFC 3987 §3.1 does.
 fn percent(text: &str, allowed: fn(u8) -> bool) -> String {
+    if text.bytes().all(|byte| byte != b'%' && allowed(byte)) {
+        return text.to_owned(); // as nearly all are
+    }
     let mut normal = String::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -91,6 +91,32 @@ impl Selectors {
         Ok(Self { hashes, implicit })
     }
 
+    /// Of an entry whose place is in normal form, with hashes of tags and groups as [`Selectors::to_bytes`] wrote them. Who stores an
+    /// entry compares this with what [`Selectors::new`] says, and relies on it only where both are the same.
+    pub fn of_place(scheme: &str, authority: &str, url: &str, explicit: &[u8]) -> Self {
+        let path = url.split('?').next().unwrap_or_default();
+        let mut hashes = SmallVec::new();
+        let mut text = String::with_capacity(scheme.len() + 3 + authority.len() + url.len());
+        [scheme, "://", authority, url].into_iter().for_each(|part| text.push_str(part));
+        hashes.push(SelectorHash::url(&text));
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => authority,
+        };
+        hashes.push(SelectorHash::host(host));
+        // Deeper than that is not stored.
+        let _ = push_prefixes(host, path, &mut hashes);
+        hashes.push(SelectorHash::site(text.get(..text.len() - url.len()).unwrap_or_default()));
+        if host != authority {
+            hashes.push(SelectorHash::host(authority));
+            let _ = push_prefixes(authority, path, &mut hashes);
+        }
+        let implicit = hashes.len();
+        let (explicit, _) = explicit.as_chunks::<8>();
+        hashes.extend(explicit.iter().map(|hash| SelectorHash(u64::from_le_bytes(*hash))));
+        Self { hashes, implicit }
+    }
+
     /// As read from a shared value; `None` for counts that no entry can have.
     pub fn from_stored(hashes: Vec<SelectorHash>, implicit: usize) -> Option<Self> {
         let possible =
@@ -234,6 +260,25 @@ mod tests {
         assert!(carries(&page, &Selector::tag_any_case("sCRIPTS")));
         assert!(carries(&page, &Selector::tag_any_case("P:1")));
         assert_eq!(page.url_and_host().len() + page.explicit().len(), 2 + 4);
+    }
+
+    #[test]
+    fn those_of_a_place_in_normal_form_are_those_of_its_url() {
+        for (scheme, authority, url) in [
+            ("https", "a.example", "/"),
+            ("http", "a.example", "/x/y//z/?q=/1"),
+            ("http", "a.example:8080", "/x?"),
+            ("https", "[2001:db8::1]", "/x/"),
+            ("https", "[2001:db8::1]:8443", "/x"),
+        ] {
+            let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
+            let expected = Selectors::of_url(scheme, authority, path, query).unwrap();
+            assert_eq!(
+                Selectors::of_place(scheme, authority, url, &[]),
+                expected,
+                "{scheme}://{authority}{url}"
+            );
+        }
     }
 
     #[test]

@@ -18,7 +18,9 @@
 //! implies `proxy-revalidate` (§5.2.2.10) and does the same, with one deliberate departure: beside an explicit
 //! `stale-while-revalidate` or `stale-if-error` of the same field those windows hold, because an origin that
 //! writes both asks for both; `strict_s_maxage` gives the letter. What §4.2.4 calls an explicit prohibition is
-//! not lifted by a rule's windows, nor by a client's `max-stale`: both act only where nothing forbids.
+//! not lifted by a rule's windows, nor by a client's `max-stale`: both act only where nothing forbids. One exception
+//! is for who runs the origin as well: with `stale_despite_s_maxage` a rule's windows hold beside an `s-maxage`, which many
+//! applications send without a thought of stale use; never beside the other three, which nobody writes by accident.
 //!
 //! Without a prohibition a cache that can't reach the origin may use what it has (§4.2.4), until a limit that
 //! someone stated: beyond `stale-if-error=N` a response SHOULD NOT be used (RFC 5861 §4), and a lost
@@ -36,7 +38,7 @@ use http::header::{AUTHORIZATION, COOKIE, EXPIRES, LAST_MODIFIED};
 use std::time::Duration;
 
 /// Where a lifetime came from, most specific first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A rule's `ttl`.
     Rule,
@@ -236,36 +238,76 @@ pub(super) fn is_heuristically_cacheable(status: StatusCode) -> bool {
     is_usual(status) || matches!(status.as_u16(), 404 | 405 | 410 | 414 | 501)
 }
 
+/// What in a response forbids to use it once it is stale (RFC 9111 §4.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbids {
+    NoCache,
+    MustRevalidate,
+    ProxyRevalidate,
+    /// By what it implies; windows of the same field hold beside it.
+    SMaxage,
+    /// A lifetime that could not be read may have been `s-maxage`.
+    Unreadable,
+}
+
+impl Forbids {
+    pub const ALL: [Self; 5] =
+        [Self::NoCache, Self::MustRevalidate, Self::ProxyRevalidate, Self::SMaxage, Self::Unreadable];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCache => "no-cache",
+            Self::MustRevalidate => "must-revalidate",
+            Self::ProxyRevalidate => "proxy-revalidate",
+            Self::SMaxage => "s-maxage",
+            Self::Unreadable => "unreadable-lifetime",
+        }
+    }
+
+    /// The first that applies, strictest first.
+    pub fn of(said: &ResponseDirectives) -> Option<Self> {
+        let reasons = [
+            (said.no_cache == Qualified::Whole, Self::NoCache), // §5.2.2.4
+            (said.must_revalidate, Self::MustRevalidate),       // §5.2.2.2
+            (said.proxy_revalidate, Self::ProxyRevalidate),     // §5.2.2.8
+            (said.unreadable_lifetime, Self::Unreadable),
+            (said.s_maxage.is_some(), Self::SMaxage), // §5.2.2.10
+        ];
+        reasons.into_iter().find(|(applies, _)| *applies).map(|(_, why)| why)
+    }
+}
+
 /// What may be done with the response once its lifetime, if it had one, is over.
 pub(super) fn stale_use(said: &ResponseDirectives, had_lifetime: bool, options: &Options) -> StaleUse {
-    // §4.2.4, §5.2.2.2, §5.2.2.4, §5.2.2.8.
-    if said.no_cache == Qualified::Whole || said.must_revalidate || said.proxy_revalidate {
-        return StaleUse::default();
-    }
     let seconds = |n: Option<u64>| n.map(Duration::from_secs);
     let while_revalidate = seconds(said.stale_while_revalidate);
     let if_error = seconds(said.stale_if_error);
 
-    // §5.2.2.10. A lifetime that could not be read may have been one for us.
-    if said.s_maxage.is_some() || said.unreadable_lifetime {
-        if options.strict_s_maxage {
+    let by_rule = options.stale_while_revalidate.filter(|_| had_lifetime);
+    let rules_windows =
+        (while_revalidate.or(by_rule).unwrap_or_default(), if_error.or(options.stale_if_error));
+    let (while_revalidate, if_error) = match Forbids::of(said) {
+        None => {
+            let (while_revalidate, if_error) = rules_windows;
+            return StaleUse {
+                while_revalidate,
+                if_error: if_error.unwrap_or_default(),
+                when_disconnected: if_error.is_none(),
+                max_stale: had_lifetime,
+            };
+        }
+        Some(Forbids::SMaxage | Forbids::Unreadable) if options.strict_s_maxage => {
             return StaleUse::default();
         }
-        return StaleUse {
-            while_revalidate: while_revalidate.unwrap_or_default(),
-            if_error: if_error.unwrap_or_default(),
-            when_disconnected: false,
-            max_stale: false,
-        };
-    }
-    let by_rule = options.stale_while_revalidate.filter(|_| had_lifetime);
-    let if_error = if_error.or(options.stale_if_error);
-    StaleUse {
-        while_revalidate: while_revalidate.or(by_rule).unwrap_or_default(),
-        if_error: if_error.unwrap_or_default(),
-        when_disconnected: if_error.is_none(),
-        max_stale: had_lifetime,
-    }
+        Some(Forbids::SMaxage) if options.stale_despite_s_maxage => rules_windows,
+        Some(Forbids::SMaxage | Forbids::Unreadable) => (while_revalidate.unwrap_or_default(), if_error),
+        Some(Forbids::NoCache | Forbids::MustRevalidate | Forbids::ProxyRevalidate) => {
+            return StaleUse::default();
+        }
+    };
+    // Within a window, and no more: neither a lost connection nor a client's wish.
+    let if_error = if_error.unwrap_or_default();
+    StaleUse { while_revalidate, if_error, when_disconnected: false, max_stale: false }
 }
 
 #[cfg(test)]

@@ -106,6 +106,8 @@ pub struct Options {
     pub stale_while_revalidate: Option<Duration>,
     pub stale_if_error: Option<Duration>,
     pub strict_s_maxage: bool,
+    /// The rule's own windows hold beside `s-maxage` too; `strict_s_maxage` wins over it.
+    pub stale_despite_s_maxage: bool,
     pub set_cookie: SetCookie,
     /// A matching rule names this status: 5xx, 400, 413, 414, 431 are stored only then, and only when
     /// explicitly fresh (rulings 7).
@@ -131,6 +133,7 @@ impl Default for Options {
             stale_while_revalidate: None,
             stale_if_error: None,
             strict_s_maxage: false,
+            stale_despite_s_maxage: false,
             set_cookie: SetCookie::Refuse,
             names_status: false,
             vary_ignore: Vec::new(),

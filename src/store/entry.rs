@@ -2,11 +2,12 @@
 //! index.
 //!
 //! A store is full of these, so they are small: texts are one run of bytes ([`super::text`]), of which the prepared head of the
-//! fast lane is the beginning and the fields are lines, and spans of time are half as wide as elsewhere. Whoever needs a header map, or a
+//! fast lane is the beginning and the fields are lines, and spans of time a quarter as wide as elsewhere, and what many have in common is in one place. Whoever needs a header map, or a
 //! [`Meta`], gets one made.
 
 use super::forms::Forms;
 use super::index::{Seat, TAG_OVERHEAD};
+use super::key::{Key, Usual};
 pub use super::meta::{Carrier, Described, Meta, Place, birth_order};
 use super::text::{self, Lines, Part};
 use super::wide;
@@ -20,6 +21,7 @@ use crate::time::{Mono, Wall};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,7 +30,7 @@ use std::time::Duration;
 /// What a stored resource costs beside its entries, bytes: itself, its key's place in the map with timers and
 /// frequencies, and its entries' places in the index. Measured; a test holds the sum of it all to what the allocator gives
 /// (`bench/memory.rs`).
-pub const RESOURCE_OVERHEAD: usize = 240;
+pub const RESOURCE_OVERHEAD: usize = 130;
 
 /// A stored response, ready to be used for requests it matches.
 #[derive(Debug)]
@@ -37,12 +39,9 @@ pub struct Entry {
     pub body: Pieces,
     /// Length of the body in bytes.
     pub length: u64,
-    nominated: Arc<[HeaderName]>,
+    common: Arc<Common>,
     lifetime: Span,
     initial_age: Span,
-    while_revalidate: Span,
-    if_error: Span,
-    keep: Span,
     fetch_time: Span,
     /// See [`Meta`].
     pub arrived: Mono,
@@ -55,15 +54,11 @@ pub struct Entry {
     pub forms: Forms,
     /// Its place in the index of the memory tier.
     pub(super) seat: Seat,
-    /// Where the prepared head ends in `text`, and where it can be cut.
-    head: u32,
-    parts: [u32; 2],
-    /// Where the fields stand in `text`.
+    /// Where the fields stand in `text`: at the end of the prepared head, or behind it ([`says::APART`]).
     fields: [u32; 2],
-    /// Configuration that the head was made under.
-    generation: u32,
+    /// Where the head can be cut; zeros where it can't.
+    parts: [u16; 2],
     pub status: StatusCode,
-    source: Source,
     /// Bits of [`says`].
     says: u8,
     /// A background refresh is under way.
@@ -78,8 +73,8 @@ mod says {
     pub const MAX_STALE: u8 = 16;
     pub const CODABLE: u8 = 32;
     pub const TRAILERS: u8 = 64;
-    /// The head can be cut.
-    pub const PARTS: u8 = 128;
+    /// The fields stand behind the head.
+    pub const APART: u8 = 128;
 }
 
 /// HTTP/1.1 status line and fields as the rules have them, without what depends on the time or is the same in all answers:
@@ -115,7 +110,13 @@ impl Entry {
     ) -> Self {
         let PreparedHead { bytes: mut out, parts, fields, generation } = head;
         let head = out.len();
-        let fields = fields.unwrap_or_else(|| {
+        // One with so large fields is answered on the ordinary way where it has to be cut.
+        let parts = parts.and_then(|parts| {
+            Some([u16::try_from(parts.after_length).ok()?, u16::try_from(parts.after_content).ok()?])
+        });
+        let within = fields.filter(|fields| fields.end == head);
+        let apart = within.is_none();
+        let fields = within.unwrap_or_else(|| {
             text::push_lines(&mut out, &meta.headers);
             head..out.len()
         });
@@ -126,7 +127,6 @@ impl Entry {
         let bit = |holds: bool, bit: u8| if holds { bit } else { 0 };
         // A header section of more than 4 GiB is refused long before.
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let cuts = parts.unwrap_or_default();
         Self {
             says: bit(freshness.must_validate, says::MUST_VALIDATE)
                 | bit(freshness.immutable, says::IMMUTABLE)
@@ -135,17 +135,25 @@ impl Entry {
                 | bit(freshness.stale.max_stale, says::MAX_STALE)
                 | bit(meta.is_codable(), says::CODABLE)
                 | bit(trailers.is_some(), says::TRAILERS)
-                | bit(parts.is_some(), says::PARTS),
+                | bit(apart, says::APART),
             // A copy: shrinking would leave it in the larger block.
             text: out.as_slice().into(),
             body: body.into(),
             length,
-            nominated: shared(meta.nominated),
             lifetime: freshness.lifetime.into(),
-            initial_age: freshness.initial_age.into(),
-            while_revalidate: freshness.stale.while_revalidate.into(),
-            if_error: freshness.stale.if_error.into(),
-            keep: meta.keep.into(),
+            initial_age: Span::at_least(freshness.initial_age),
+            common: shared(Common {
+                while_revalidate: freshness.stale.while_revalidate,
+                if_error: freshness.stale.if_error,
+                keep: meta.keep,
+                source: freshness.source,
+                generation,
+                nominated: meta.nominated,
+                scheme: known_scheme(meta.place.scheme),
+                authority: meta.place.authority.clone(),
+                rule: meta.rule,
+                origin: meta.origin,
+            }),
             fetch_time: meta.fetch_time.into(),
             arrived: meta.arrived,
             began: meta.began,
@@ -155,12 +163,9 @@ impl Entry {
             check: Check::new(),
             forms: Forms::default(),
             seat: Seat::default(),
-            head: narrow(head),
-            parts: [cuts.after_length, cuts.after_content],
+            parts: parts.unwrap_or_default(),
             fields: [narrow(fields.start), narrow(fields.end)],
-            generation: u32::try_from(generation).unwrap_or(u32::MAX),
             status: meta.status,
-            source: freshness.source,
             refreshing: AtomicBool::new(false),
         }
     }
@@ -168,18 +173,20 @@ impl Entry {
     /// HTTP/1.1 status line and fields, ready to send but for what `engine::fast::head` appends. Empty when this response can't take
     /// the fast lane.
     pub fn head(&self) -> &[u8] {
-        self.cut(0, self.head)
+        let end = self.fields[usize::from(self.says & says::APART == 0)];
+        self.cut(0, end)
     }
 
     /// Where the head can be cut for a 206 or a 304; `None` where it can't.
     pub fn head_parts(&self) -> Option<HeadParts> {
         let [after_length, after_content] = self.parts;
-        (self.says & says::PARTS != 0).then_some(HeadParts { after_length, after_content })
+        let parts = HeadParts { after_length: after_length.into(), after_content: after_content.into() };
+        (after_length != 0).then_some(parts)
     }
 
     /// The configuration that the head was made under.
     pub fn generation(&self) -> u64 {
-        self.generation.into()
+        self.common.generation
     }
 
     pub fn fetch_time(&self) -> Duration {
@@ -187,16 +194,12 @@ impl Entry {
     }
 
     pub fn scheme(&self) -> &'static str {
-        match self.part(Part::Scheme) {
-            b"http" => "http",
-            b"https" => "https",
-            _ => "",
-        }
+        self.common.scheme
     }
 
     /// `host[:port]`.
     pub fn authority(&self) -> &str {
-        self.words(Part::Authority)
+        &self.common.authority
     }
 
     /// `path?query` as keyed.
@@ -210,12 +213,12 @@ impl Entry {
 
     /// The rule that governed it.
     pub fn rule(&self) -> &str {
-        self.words(Part::Rule)
+        &self.common.rule
     }
 
     /// The origin it came from.
     pub fn origin(&self) -> &str {
-        self.words(Part::Origin)
+        &self.common.origin
     }
 
     /// The stored fields with the control fields that clients don't see.
@@ -251,7 +254,7 @@ impl Entry {
             received: self.received,
             date: self.date,
             keep: self.keep(),
-            nominated: self.nominated.clone(),
+            nominated: self.common.nominated.clone(),
             variant: self.variant().into(),
             born: self.born,
             selectors: Arc::new(self.selectors()),
@@ -262,20 +265,41 @@ impl Entry {
             }),
             raw_tags: self.raw_tags().into(),
             fetch_time: self.fetch_time(),
-            rule: self.rule().into(),
-            origin: self.origin().into(),
+            rule: self.common.rule.clone(),
+            origin: self.common.origin.clone(),
         }
     }
 
     pub fn selectors(&self) -> Selectors {
-        let (implicit, hashes) = self.part(Part::Selectors).split_first().unwrap_or((&0, &[]));
-        Selectors::from_bytes(hashes, usize::from(*implicit))
+        match self.part(Part::Selectors).split_first() {
+            Some((0, explicit)) => Selectors::of_place(self.scheme(), self.authority(), self.url(), explicit),
+            Some((implicit, hashes)) => Selectors::from_bytes(hashes, usize::from(*implicit)),
+            None => Selectors::from_bytes(&[], 0),
+        }
+    }
+
+    fn usual(&self) -> Usual<'_> {
+        let (scheme, authority) = (self.scheme(), self.authority());
+        Usual { scheme, authority, url: self.url(), origin: self.origin() }
+    }
+
+    /// Whether this is the key that its place and its origin make, byte for byte. Nearly every entry is under that one, which is
+    /// then kept nowhere else.
+    pub(super) fn is_under(&self, key: &Key) -> bool {
+        self.usual().is(key)
+    }
+
+    /// That key; its hash is given.
+    pub(super) fn usual_key(&self, hash: u64) -> Key {
+        Key::with_hash(hash, &self.usual().bytes())
     }
 
     /// The one of its URL.
     pub(super) fn url_selector(&self) -> Option<SelectorHash> {
-        let (_, hashes) = self.part(Part::Selectors).split_first()?;
-        hashes.first_chunk::<8>().map(|hash| SelectorHash(u64::from_le_bytes(*hash)))
+        match self.part(Part::Selectors).split_first()? {
+            (0, _) => Some(SelectorHash::url(&[self.scheme(), "://", self.authority(), self.url()].concat())),
+            (_, hashes) => hashes.first_chunk::<8>().map(|hash| SelectorHash(u64::from_le_bytes(*hash))),
+        }
     }
 
     /// How many of its selectors are of tags and groups.
@@ -289,7 +313,7 @@ impl Entry {
     pub fn weight(&self) -> u64 {
         let body: usize = self.body.iter().map(|piece| rounded(piece.len())).sum();
         let list = if self.body.len() > 1 { rounded(16 + self.body.len() * size_of::<Bytes>()) } else { 0 };
-        let own = rounded(16 + size_of::<Self>()) + rounded(self.text.len());
+        let own = rounded(16 + size_of::<Self>()) + rounded(self.text.len()) + self.common.share();
         let all = own + body + list + self.explicit() * TAG_OVERHEAD + RESOURCE_OVERHEAD;
         (all as u64).saturating_add(self.forms.weight())
     }
@@ -323,8 +347,7 @@ impl Entry {
 
     /// What follows the fields.
     fn after(&self) -> &[u8] {
-        let at = wide(self.head.max(self.fields[1]));
-        self.text.get(at..).unwrap_or_default()
+        self.text.get(wide(self.fields[1])..).unwrap_or_default()
     }
 
     fn part(&self, part: Part) -> &[u8] {
@@ -345,11 +368,11 @@ impl Described for Entry {
         let says = |bit: u8| self.says & bit != 0;
         Freshness {
             lifetime: self.lifetime.into(),
-            source: self.source,
+            source: self.common.source,
             initial_age: self.initial_age.into(),
             stale: StaleUse {
-                while_revalidate: self.while_revalidate.into(),
-                if_error: self.if_error.into(),
+                while_revalidate: self.common.while_revalidate,
+                if_error: self.common.if_error,
                 when_disconnected: says(says::WHEN_DISCONNECTED),
                 max_stale: says(says::MAX_STALE),
             },
@@ -368,7 +391,7 @@ impl Described for Entry {
         self.born
     }
     fn nominated(&self) -> &[HeaderName] {
-        &self.nominated
+        &self.common.nominated
     }
     fn variant(&self) -> &[u8] {
         self.part(Part::Variant)
@@ -394,7 +417,7 @@ impl Described for Entry {
         self.says & says::CODABLE != 0
     }
     fn keep(&self) -> Duration {
-        self.keep.into()
+        self.common.keep
     }
 }
 
@@ -411,9 +434,7 @@ fn push_parts(out: &mut Vec<u8>, meta: &Meta, trailers: Option<&HeaderMap>) {
         text::push_lines(&mut lines, fields);
         lines
     };
-    // At most 68: `purge::selectors`.
-    let mut selectors = vec![u8::try_from(meta.selectors.implicit_len()).unwrap_or(u8::MAX)];
-    meta.selectors.to_bytes(&mut selectors);
+    let selectors = selectors(meta);
     let all = meta.headers.values().chain(meta.control.values());
     let sensitive: Vec<u8> = all
         .chain(trailers.into_iter().flat_map(HeaderMap::values))
@@ -421,61 +442,137 @@ fn push_parts(out: &mut Vec<u8>, meta: &Meta, trailers: Option<&HeaderMap>) {
         .filter(|(_, value)| value.is_sensitive())
         .flat_map(|(number, _)| u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes())
         .collect();
-    let parts: [&[u8]; 11] = [
-        &meta.variant,
-        &selectors,
-        meta.place.scheme.as_bytes(),
-        meta.place.authority.as_bytes(),
+    let parts: [&[u8]; 7] = [
         meta.place.url.as_bytes(),
+        &selectors,
+        &meta.variant,
         &lines(&meta.control),
         meta.raw_tags.as_bytes(),
         &trailers.map(lines).unwrap_or_default(),
-        meta.rule.as_bytes(),
-        meta.origin.as_bytes(),
         &sensitive,
     ];
     out.reserve_exact(text::PLACES + parts.iter().map(|part| part.len() + 5).sum::<usize>());
     parts.iter().for_each(|part| text::push_part(out, part));
 }
 
-/// A span of time in half the room: to the nanosecond, and up to 136 years.
+/// [`Part::Selectors`]. Those of the place are made when they are asked for, after a purge: they would be the longest text that
+/// most entries have beside their fields.
+fn selectors(meta: &Meta) -> Vec<u8> {
+    let mut explicit = Vec::new();
+    meta.selectors.explicit().iter().for_each(|hash| explicit.extend_from_slice(&hash.0.to_le_bytes()));
+    let Place { scheme, authority, url } = &*meta.place;
+    if Selectors::of_place(known_scheme(scheme), authority, url, &explicit) == *meta.selectors {
+        return [&[0], &explicit[..]].concat();
+    }
+    // At most 68: `purge::selectors`.
+    let mut all = vec![u8::try_from(meta.selectors.implicit_len()).unwrap_or(u8::MAX)];
+    meta.selectors.to_bytes(&mut all);
+    all
+}
+
+fn known_scheme(scheme: &str) -> &'static str {
+    match scheme {
+        "http" => "http",
+        "https" => "https",
+        _ => "",
+    }
+}
+
+/// A span of time in a quarter of the room: to the microsecond up to 17 minutes, to the millisecond up to 12 days, to the second up to
+/// 68 years. Ages, clocks and directives have no more digits; what has is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    secs: u32,
-    nanos: u32,
+struct Span(u32);
+
+impl Span {
+    const SECONDS: u32 = 1 << 31;
+    const MILLIS: u32 = 1 << 30;
+
+    /// Not less, for what counts against an entry.
+    fn at_least(span: Duration) -> Self {
+        let cut = Self::from(span);
+        let finest = match cut.0 {
+            n if n & Self::SECONDS != 0 => Duration::from_secs(1),
+            n if n & Self::MILLIS != 0 => Duration::from_millis(1),
+            _ => Duration::from_micros(1),
+        };
+        if Duration::from(cut) < span { span.saturating_add(finest).into() } else { cut }
+    }
 }
 
 impl From<Duration> for Span {
     fn from(span: Duration) -> Self {
-        match u32::try_from(span.as_secs()) {
-            Ok(secs) => Self { secs, nanos: span.subsec_nanos() },
-            Err(_) => Self { secs: u32::MAX, nanos: 999_999_999 },
+        let below = |number: u128, mark: u32| u32::try_from(number).ok().filter(|n| *n < mark);
+        if let Some(micros) = below(span.as_micros(), Self::MILLIS) {
+            Self(micros)
+        } else if let Some(millis) = below(span.as_millis(), Self::MILLIS) {
+            Self(millis | Self::MILLIS)
+        } else {
+            // One less: 2^31 seconds are the longest that HTTP has.
+            let secs = span.as_secs() - 1;
+            Self(
+                u32::try_from(secs).map_or(Self::SECONDS - 1, |secs| secs.min(Self::SECONDS - 1))
+                    | Self::SECONDS,
+            )
         }
     }
 }
 
 impl From<Span> for Duration {
     fn from(span: Span) -> Self {
-        Self::new(span.secs.into(), span.nanos)
+        let number = span.0 & (Span::MILLIS - 1);
+        if span.0 & Span::SECONDS != 0 {
+            Self::from_secs(u64::from(span.0 & (Span::SECONDS - 1)) + 1)
+        } else if span.0 & Span::MILLIS != 0 {
+            Self::from_millis(number.into())
+        } else {
+            Self::from_micros(number.into())
+        }
     }
 }
 
-/// The same names from where others have them too: most responses vary by the same few fields, or by none.
-fn shared(names: Arc<[HeaderName]>) -> Arc<[HeaderName]> {
-    /// Lists that are remembered; another takes the place of the one before it.
-    const KNOWN: usize = 64;
-    static SEEN: [Mutex<Option<Arc<[HeaderName]>>>; KNOWN] = [const { Mutex::new(None) }; KNOWN];
-    let hash = names
-        .iter()
-        .fold(0, |hash, name| xxhash_rust::xxh3::xxh3_64_with_seed(name.as_str().as_bytes(), hash));
-    let slot = usize::try_from(hash % KNOWN as u64).ok().and_then(|at| SEEN.get(at));
+/// What is the same in thousands of entries: where they come from, and what their rule and their directives say.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Common {
+    while_revalidate: Duration,
+    if_error: Duration,
+    keep: Duration,
+    source: Source,
+    /// Configuration that the head was made under.
+    generation: u64,
+    nominated: Arc<[HeaderName]>,
+    scheme: &'static str,
+    authority: Box<str>,
+    rule: Arc<str>,
+    origin: Arc<str>,
+}
+
+impl Common {
+    /// Bytes that an entry is charged with for it: it is one of many, or has it for itself.
+    fn share(self: &Arc<Self>) -> usize {
+        // The entry's own and that of the table.
+        if Arc::strong_count(self) > 2 {
+            return 0;
+        }
+        rounded(16 + size_of::<Self>()) + rounded(self.authority.len())
+    }
+}
+
+/// The same from where others have it too.
+fn shared(common: Common) -> Arc<Common> {
+    /// Those that are remembered; another takes the place of the one before it.
+    const KNOWN: usize = 4096;
+    static SEEN: [Mutex<Option<Arc<Common>>>; KNOWN] = [const { Mutex::new(None) }; KNOWN];
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    common.hash(&mut hasher);
+    let slot = usize::try_from(hasher.finish() % KNOWN as u64).ok().and_then(|at| SEEN.get(at));
     // Where another thread is at it, the entry has its own.
-    let Some(mut slot) = slot.and_then(|slot| slot.try_lock().ok()) else { return names };
+    let Some(mut slot) = slot.and_then(|slot| slot.try_lock().ok()) else { return Arc::new(common) };
     match &*slot {
-        Some(known) if *known == names => known.clone(),
+        Some(known) if **known == common => known.clone(),
         _ => {
-            *slot = Some(names.clone());
-            names
+            let common = Arc::new(common);
+            *slot = Some(common.clone());
+            common
         }
     }
 }
@@ -494,4 +591,34 @@ pub fn rounded(bytes: usize) -> usize {
 /// Bytes of a header section as sent: names, values, `: ` and line ends.
 pub fn field_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(n, v): (&HeaderName, &HeaderValue)| n.as_str().len() + v.len() + 4).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the two counts in front of it, what the allocator has a size for: the next has 32 bytes more.
+    #[test]
+    fn an_entry_is_no_larger_than_it_was() {
+        assert!(size_of::<Entry>() <= 176, "{}", size_of::<Entry>());
+    }
+
+    #[test]
+    fn spans_are_as_long_as_they_can_be_told() {
+        let back = |span: Duration| Duration::from(Span::from(span));
+        for micros in [0, 1, 200_123, (1 << 30) - 1] {
+            assert_eq!(back(Duration::from_micros(micros)), Duration::from_micros(micros));
+        }
+        for millis in [1 << 21, (1 << 30) - 1] {
+            assert_eq!(back(Duration::from_millis(millis)), Duration::from_millis(millis));
+        }
+        for secs in [1 << 21, 31_536_000, 1 << 31] {
+            assert_eq!(back(Duration::from_secs(secs)), Duration::from_secs(secs));
+        }
+        assert_eq!(back(Duration::MAX), Duration::from_secs(1 << 31));
+        let odd = Duration::new(1 << 21, 5);
+        assert_eq!(back(odd), Duration::from_secs(1 << 21));
+        assert_eq!(Duration::from(Span::at_least(odd)), Duration::from_secs((1 << 21) + 1));
+        assert_eq!(Duration::from(Span::at_least(Duration::from_nanos(1))), Duration::from_micros(1));
+    }
 }

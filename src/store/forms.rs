@@ -4,12 +4,13 @@
 
 use super::entry::{Entry, rounded};
 use crate::semantics::coding::Coding;
+use once_cell::race::OnceBox;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// See the head of this file. Of most entries there are none, which costs two words.
+/// See the head of this file. Of most entries there are none, which costs a word.
 #[derive(Debug, Default)]
-pub struct Forms(OnceLock<Box<State>>);
+pub struct Forms(OnceBox<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -38,7 +39,7 @@ pub enum Form<'e> {
 impl Forms {
     /// Of an entry that is itself a form, and has none.
     pub(super) fn of(coding: Coding) -> Self {
-        Self(OnceLock::from(Box::new(State { coding: Some(coding), ..State::default() })))
+        Self(OnceBox::with_value(Box::new(State { coding: Some(coding), ..State::default() })))
     }
 
     /// The coding of an entry that is a form.

@@ -22,7 +22,7 @@ use crate::purge::SelectorHash;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The number of an entry in the index, used again after it has left.
@@ -37,6 +37,8 @@ pub struct Seat {
     /// How many stored resources hold the entry.
     residents: AtomicU32,
     slot: AtomicU32,
+    /// It is stored, and the only variant of its key: see [`Resource::is_current`]. An entry is stored under one key.
+    pub(super) is_alone: AtomicBool,
 }
 
 const NO_SLOT: Slot = Slot::MAX;
@@ -46,7 +48,7 @@ const END: Slot = 1 << 31;
 
 impl Default for Seat {
     fn default() -> Self {
-        Self { residents: AtomicU32::new(0), slot: AtomicU32::new(NO_SLOT) }
+        Self { residents: AtomicU32::new(0), slot: AtomicU32::new(NO_SLOT), is_alone: AtomicBool::new(false) }
     }
 }
 
@@ -55,6 +57,14 @@ impl Default for Seat {
 pub struct Record {
     pub key: Key,
     pub entry: Arc<Entry>,
+}
+
+/// The same in less room.
+#[derive(Debug)]
+pub(super) struct Resident {
+    pub entry: Arc<Entry>,
+    /// Of its key.
+    hash: u64,
 }
 
 /// Where a walk goes: through all entries, or those of one set.
@@ -78,7 +88,9 @@ pub struct Index(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    records: Slab<Record>,
+    records: Slab<Resident>,
+    /// The keys of those that don't tell theirs by themselves ([`Entry::is_under`]).
+    keys: HashMap<Slot, Key>,
     urls: Urls,
     hosts: HashMap<SelectorHash, Slots>,
     /// Tags, as they are and folded, and groups.
@@ -113,7 +125,7 @@ impl Index {
     /// A resource is about to be stored. Call before it can be seen.
     pub(super) fn enter(&self, key: &Key, resource: &Resource) {
         let mut state = self.lock();
-        for entry in &resource.variants {
+        for entry in resource.variants() {
             if entry.seat.residents.fetch_add(1, Ordering::Relaxed) == 0 {
                 state.add(key, entry);
             }
@@ -123,7 +135,7 @@ impl Index {
     /// A stored resource is gone from the store.
     pub(super) fn leave(&self, resource: &Resource) {
         let mut state = self.lock();
-        for entry in &resource.variants {
+        for entry in resource.variants() {
             if entry.seat.residents.fetch_sub(1, Ordering::Relaxed) == 1 {
                 state.take(entry);
             }
@@ -164,7 +176,7 @@ impl Index {
             Scope::All => state.all_after(after).take(limit).collect(),
             Scope::Carrying(hash) => state.slots(hash).map_or_else(Vec::new, |s| s.after(after, limit)),
         };
-        let record = |slot: Slot| Some((slot, state.records.get(usize::try_from(slot).ok()?)?.clone()));
+        let record = |slot: Slot| Some((slot, state.record(slot)?));
         slots.into_iter().filter_map(record).collect()
     }
 
@@ -203,6 +215,12 @@ impl State {
         named.or_else(|| self.urls.get(hash, &self.records))
     }
 
+    fn record(&self, slot: Slot) -> Option<Record> {
+        let Resident { entry, hash } = self.records.get(usize::try_from(slot).ok()?)?;
+        let key = self.keys.get(&slot).cloned().unwrap_or_else(|| entry.usual_key(*hash));
+        Some(Record { key, entry: entry.clone() })
+    }
+
     fn all_after(&self, after: Option<Slot>) -> impl Iterator<Item = Slot> {
         let from = after.map_or(0, |slot| usize::try_from(slot).unwrap_or(usize::MAX).saturating_add(1));
         let end = self.records.capacity();
@@ -213,7 +231,10 @@ impl State {
         let vacant = self.records.vacant_entry();
         // Two thousand million entries of a kilobyte: not on a machine of today. It would go unlisted.
         let Some(slot) = Slot::try_from(vacant.key()).ok().filter(|slot| *slot < END) else { return };
-        vacant.insert(Record { key: key.clone(), entry: entry.clone() });
+        vacant.insert(Resident { entry: entry.clone(), hash: key.hash_value() });
+        if !entry.is_under(key) {
+            self.keys.insert(slot, key.clone());
+        }
         entry.seat.slot.store(slot, Ordering::Relaxed);
         let selectors = entry.selectors();
         if let [url, host] = selectors.url_and_host() {
@@ -260,6 +281,7 @@ impl State {
                 self.hosts.remove(host);
             }
         }
+        self.keys.remove(&slot);
         if self.records.try_remove(at).is_none() {
             return;
         }
@@ -280,6 +302,9 @@ impl State {
         let loose = |len: usize, capacity: usize| capacity > 4096 && len < capacity / 8;
         if loose(self.tags.len(), self.tags.capacity()) {
             self.tags.shrink_to(self.tags.len() * 2);
+        }
+        if loose(self.keys.len(), self.keys.capacity()) {
+            self.keys.shrink_to(self.keys.len() * 2);
         }
         if self.records.is_empty() && self.records.capacity() > 4096 {
             self.records = Slab::new();

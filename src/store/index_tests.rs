@@ -69,7 +69,7 @@ fn roomy() -> Memory {
 fn assert_index_is_what_a_scan_finds(memory: &Memory) {
     let stored: Vec<(Key, Arc<Entry>)> = memory
         .iter()
-        .flat_map(|(k, r)| r.variants.iter().map(|e| (k.clone(), e.clone())).collect::<Vec<_>>())
+        .flat_map(|(k, r)| r.variants().iter().map(|e| (k.clone(), e.clone())).collect::<Vec<_>>())
         .collect();
     let index = memory.index();
     let mut places: HashMap<SelectorHash, HashSet<*const Entry>> = HashMap::new();
@@ -99,7 +99,11 @@ fn assert_index_is_what_a_scan_finds(memory: &Memory) {
     assert_eq!(state.names.iter().map(|(n, h)| (n.clone(), *h)).collect::<HashSet<_>>(), named);
     for (at, record) in &state.records {
         assert_eq!(record.entry.seat.slot.load(Ordering::Relaxed) as usize, at);
-        assert!(stored.iter().any(|(k, e)| *k == record.key && Arc::ptr_eq(e, &record.entry)));
+        assert!(
+            stored
+                .iter()
+                .any(|(k, e)| *k == state.record(at as Slot).unwrap().key && Arc::ptr_eq(e, &record.entry))
+        );
     }
 }
 
@@ -207,7 +211,7 @@ fn an_emptied_store_leaves_nothing_in_the_index() {
     }
     assert_eq!(memory.index().size_of(Scope::Carrying(SelectorHash::tag("all"))), 10_000);
     for (k, resource) in memory.iter().collect::<Vec<_>>() {
-        memory.remove(&k, &resource.variants[0]);
+        memory.remove(&k, &resource.variants()[0]);
     }
     let state = memory.index().lock();
     assert!(state.records.is_empty() && state.records.capacity() <= 4096);
@@ -284,4 +288,34 @@ fn rulings_29_a_count_over_ten_thousand_is_exact_for_one_tag_and_else_a_lower_bo
     assert_eq!((count(&["few", "none"]).count, count(&["few", "none"]).exact), (10, true));
     let both = count(&["few", "all"]);
     assert!(both.count >= 10_000 && both.count <= 10_050 && !both.exact, "{both:?}");
+}
+
+#[test]
+fn rulings_22_a_resource_is_current_for_as_long_as_the_store_has_exactly_it() {
+    let memory = roomy();
+    let (one, other) = (entry("http://h/x", "", "", "1"), entry("http://h/x", "", "", "2"));
+    let stored = || memory.get(&key("x")).unwrap();
+    memory.put(&key("x"), one.clone(), 9);
+    let alone = stored();
+    assert!(alone.is_current());
+    memory.put(&key("x"), other.clone(), 9);
+    let both = stored();
+    assert!(both.is_current() && !alone.is_current());
+    // Put again in its own place, where a form has been added: the same list of variants, anew.
+    memory.replace(&key("x"), &other, other.clone());
+    assert!(!both.is_current() && stored().is_current() && !stored().is_same(&both));
+    memory.remove(&key("x"), &other);
+    assert!(alone.is_current() && stored().is_same(&alone), "the very same is stored again");
+    memory.replace(&key("x"), &one, one.clone());
+    assert!(alone.is_current());
+    memory.remove(&key("x"), &one);
+    assert!(!alone.is_current() && memory.get(&key("x")).is_none());
+
+    let small = Memory::new(2000, Policy::Lru);
+    small.put(&key("x"), one, 9);
+    let held = small.get(&key("x")).unwrap();
+    for n in 0..9 {
+        small.put(&key(&n.to_string()), entry(&format!("http://h/{n}"), "", "", ""), 9);
+    }
+    assert!(small.get(&key("x")).is_none() && !held.is_current(), "evicted");
 }

@@ -10,6 +10,7 @@
 
 use super::entry::{Described, Entry, rounded};
 use super::index::Index;
+use super::kept::Kept;
 use super::key::Key;
 use super::resource::Resource;
 use super::shelf::{Charge, Order, Shelf};
@@ -72,8 +73,13 @@ impl Memory {
         Self { shelf: Arc::new(Shelf::new(capacity, order)), stats: Arc::default(), index: Arc::default() }
     }
 
-    pub fn get(&self, key: &Key) -> Option<Arc<Resource>> {
+    pub fn get(&self, key: &Key) -> Option<Resource> {
         self.shelf.get(key)
+    }
+
+    /// Whether something is under this key. Not counted as a use.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.shelf.peek(key).is_some()
     }
 
     /// Stores a variant; see [`Resource::with`] for what it replaces.
@@ -106,11 +112,11 @@ impl Memory {
         let mut weight;
         loop {
             let before = self.shelf.peek(key);
-            let Some(resource) = decide(before.as_deref()) else { return Written::Superseded };
+            let Some(resource) = decide(before.as_ref()) else { return Written::Superseded };
             let charge = charge(key, &resource);
             weight = charge.weight;
             let fits = charge.weight <= self.shelf.capacity();
-            let new = (fits && !resource.variants.is_empty()).then(|| Arc::new(resource));
+            let new = (fits && !resource.variants().is_empty()).then_some(resource);
             if let Some(new) = &new {
                 self.enter(key, new);
             }
@@ -141,15 +147,14 @@ impl Memory {
 
     /// A resource is about to be stored.
     fn enter(&self, key: &Key, resource: &Resource) {
-        self.stats.entries.fetch_add(resource.variants.len() as u64, Ordering::Relaxed);
+        self.stats.entries.fetch_add(resource.variants().len() as u64, Ordering::Relaxed);
         self.index.enter(key, resource);
     }
 
     /// It is not, or no longer.
     fn leave(&self, resource: &Resource) {
-        resource.leave();
         self.index.leave(resource);
-        self.stats.entries.fetch_sub(resource.variants.len() as u64, Ordering::Relaxed);
+        self.stats.entries.fetch_sub(resource.variants().len() as u64, Ordering::Relaxed);
     }
 
     pub fn stats(&self) -> &Stats {
@@ -171,15 +176,16 @@ impl Memory {
     }
 
     /// Every stored resource; a snapshot that may miss concurrent changes.
-    pub fn iter(&self) -> impl Iterator<Item = (Key, Arc<Resource>)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (Key, Resource)> + '_ {
         self.shelf.iter()
     }
 }
 
 /// What a resource is charged with. It may go once its last variant is of no use to anybody; freshness is judged on use.
 fn charge(key: &Key, resource: &Resource) -> Charge {
-    let end = resource.variants.iter().map(|e| e.useless_after()).max();
-    let weight = resource.weight().saturating_add(rounded(16 + key.len()) as u64);
+    let end = resource.variants().iter().map(|e| e.useless_after()).max();
+    let key = if resource.is_under(key) { 0 } else { rounded(16 + key.len()) + rounded(size_of::<Key>()) };
+    let weight = resource.weight().saturating_add(key as u64);
     Charge { weight, useless_after: end.unwrap_or_default() }
 }
 

@@ -5,6 +5,7 @@
 pub mod entry;
 pub mod forms;
 pub mod index;
+pub mod kept;
 pub mod key;
 pub mod matched;
 pub mod memory;
@@ -12,6 +13,7 @@ pub mod meta;
 pub mod near;
 pub mod resource;
 pub mod shelf;
+mod sketch;
 pub mod text;
 mod urls;
 

@@ -16,14 +16,16 @@
 //!
 //! Which was chosen for what reason, with figures: `docs/decisions/0011-memory-map.md`.
 
+use super::kept::Kept;
 use super::key::Key;
+use super::sketch::Sketch;
 use super::wide;
 use crate::time::Mono;
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Most racks, and the bytes that a rack should have at least: with few values a queue per rack says little of their order.
 const RACKS: u64 = 64;
@@ -89,8 +91,11 @@ struct Rack<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    key: Key,
-    value: Arc<T>,
+    /// Of its key.
+    hash: u64,
+    value: T,
+    /// Where the value does not tell it.
+    key: Option<Box<Key>>,
     weight: u64,
     /// Whole seconds, rounded up.
     useless_after: u32,
@@ -119,7 +124,7 @@ impl Default for Queue {
     }
 }
 
-impl<T> Shelf<T> {
+impl<T: Kept> Shelf<T> {
     /// `capacity` in bytes.
     pub fn new(capacity: u64, order: Order) -> Self {
         let racks = (capacity / RACK_BYTES).clamp(1, RACKS).next_power_of_two();
@@ -154,7 +159,7 @@ impl<T> Shelf<T> {
     }
 
     /// A look-up that counts as a use.
-    pub fn get(&self, key: &Key) -> Option<Arc<T>> {
+    pub fn get(&self, key: &Key) -> Option<T> {
         let rack = self.rack(key)?.read();
         if self.order == Order::Frequency {
             rack.sketch.count(key.hash_value());
@@ -167,21 +172,21 @@ impl<T> Shelf<T> {
     }
 
     /// A look-up that doesn't.
-    pub fn peek(&self, key: &Key) -> Option<Arc<T>> {
+    pub fn peek(&self, key: &Key) -> Option<T> {
         let rack = self.rack(key)?.read();
         Some(rack.node(rack.find(key)?)?.value.clone())
     }
 
     /// Puts `new` (`None`: nothing) in the place of `seen` (`None`: nothing), if that is still what is there; tells whether it was.
     /// Call [`Shelf::evict`] afterwards.
-    pub fn exchange(&self, key: &Key, seen: Option<&Arc<T>>, new: Option<(Arc<T>, Charge)>) -> bool {
+    pub fn exchange(&self, key: &Key, seen: Option<&T>, new: Option<(T, Charge)>) -> bool {
         let Some(locked) = self.rack(key) else { return false };
         let mut rack = locked.write();
         let place = rack.find(key);
         let there = place.and_then(|place| rack.node(place)).map(|node| &node.value);
         let same = match (there, seen) {
             (None, None) => true,
-            (Some(there), Some(seen)) => Arc::ptr_eq(there, seen),
+            (Some(there), Some(seen)) => there.is_same(seen),
             _ => false,
         };
         if !same {
@@ -193,7 +198,7 @@ impl<T> Shelf<T> {
             (None, Some((value, charge))) => {
                 self.used.fetch_add(charge.weight, Ordering::Relaxed);
                 self.len.fetch_add(1, Ordering::Relaxed);
-                rack.add(key.clone(), value, charge, self.order, self.share);
+                rack.add(key, value, charge, self.order, self.share);
             }
             (Some(place), None) => {
                 if let Some(node) = rack.take(place) {
@@ -201,7 +206,7 @@ impl<T> Shelf<T> {
                 }
             }
             (Some(place), Some((value, charge))) => {
-                let before = rack.replace(place, value, charge);
+                let before = rack.replace(place, key, value, charge);
                 self.used.fetch_add(charge.weight, Ordering::Relaxed);
                 self.used.fetch_sub(before, Ordering::Relaxed);
             }
@@ -214,7 +219,7 @@ impl<T> Shelf<T> {
     ///
     /// First the rack of the key gives, down to its share of the capacity: there the newcomer has to be better than others. What is
     /// missing for a large one the others give in turn.
-    pub fn evict(&self, key: &Key, weight: u64, mut gone: impl FnMut(Arc<T>)) {
+    pub fn evict(&self, key: &Key, weight: u64, mut gone: impl FnMut(T)) {
         let mut empty = 0;
         while self.used() > self.capacity && empty < 2 * self.racks.len() {
             let own = self
@@ -237,7 +242,7 @@ impl<T> Shelf<T> {
     }
 
     /// Gives up some of what is useless by now: each call looks a little further. Reclaims memory, decides nothing.
-    pub fn expire(&self, now: Mono, mut gone: impl FnMut(Arc<T>)) {
+    pub fn expire(&self, now: Mono, mut gone: impl FnMut(T)) {
         let at = self.sweep.load(Ordering::Relaxed) % self.racks.len();
         let Some(rack) = self.racks.get(at) else { return };
         let (out, is_through) = rack.write().useless(now);
@@ -251,11 +256,11 @@ impl<T> Shelf<T> {
     }
 
     /// All there is: a snapshot that may miss concurrent changes, and is taken rack by rack.
-    pub fn iter(&self) -> impl Iterator<Item = (Key, Arc<T>)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (Key, T)> + '_ {
         self.racks.iter().flat_map(|rack| {
             let rack = rack.read();
-            let pair = |(_, node): (usize, &Node<T>)| (node.key.clone(), node.value.clone());
-            rack.nodes.iter().map(pair).collect::<Vec<_>>()
+            let pair = |(_, node): (usize, &Node<T>)| Some((node.key()?, node.value.clone()));
+            rack.nodes.iter().filter_map(pair).collect::<Vec<_>>()
         })
     }
 
@@ -269,6 +274,28 @@ impl<T> Shelf<T> {
         let at = usize::try_from(key.hash_value() >> 24).unwrap_or_default() & (self.racks.len() - 1);
         self.racks.get(at)
     }
+}
+
+impl<T: Kept> Node<T> {
+    fn is_under(&self, key: &Key) -> bool {
+        self.hash == key.hash_value()
+            && match &self.key {
+                None => self.value.is_under(key),
+                Some(own) => **own == *key,
+            }
+    }
+
+    fn key(&self) -> Option<Key> {
+        match &self.key {
+            None => self.value.key(self.hash),
+            Some(own) => Some(Key::clone(own)),
+        }
+    }
+}
+
+/// What of a key has to be kept beside the value.
+fn key_beside<T: Kept>(key: &Key, value: &T) -> Option<Box<Key>> {
+    (!value.is_under(key)).then(|| Box::new(key.clone()))
 }
 
 impl<T> Locked<T> {
@@ -295,9 +322,9 @@ impl<T> Default for Rack<T> {
     }
 }
 
-impl<T> Rack<T> {
+impl<T: Kept> Rack<T> {
     fn find(&self, key: &Key) -> Option<u32> {
-        let is = |place: &u32| self.node(*place).is_some_and(|node| node.key == *key);
+        let is = |place: &u32| self.node(*place).is_some_and(|node| node.is_under(key));
         self.table.find(key.hash_value(), is).copied()
     }
 
@@ -305,12 +332,14 @@ impl<T> Rack<T> {
         self.nodes.get(wide(place))
     }
 
-    fn add(&mut self, key: Key, value: Arc<T>, charge: Charge, order: Order, share: u64) {
+    fn add(&mut self, key: &Key, value: T, charge: Charge, order: Order, share: u64) {
         let hash = key.hash_value();
         // Four thousand million values in a rack: not on a machine of today.
         let Ok(place) = u32::try_from(self.nodes.vacant_key()) else { return };
+        value.comes();
         self.nodes.insert(Node {
-            key,
+            hash,
+            key: key_beside(key, &value),
             value,
             weight: charge.weight,
             useless_after: seconds_up(charge.useless_after),
@@ -320,7 +349,7 @@ impl<T> Rack<T> {
             is_main: order == Order::Recency,
         });
         let nodes = &self.nodes;
-        let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.key.hash_value());
+        let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.hash);
         self.table.insert_unique(hash, place, hash_of);
         self.push(place);
         if order == Order::Frequency {
@@ -356,9 +385,13 @@ impl<T> Rack<T> {
     }
 
     /// Its weight before.
-    fn replace(&mut self, place: u32, value: Arc<T>, charge: Charge) -> u64 {
+    fn replace(&mut self, place: u32, key: &Key, value: T, charge: Charge) -> u64 {
         let Some(node) = self.nodes.get_mut(wide(place)) else { return 0 };
         let before = std::mem::replace(&mut node.weight, charge.weight);
+        // In this order, for where both are the same.
+        node.value.goes();
+        value.comes();
+        node.key = key_beside(key, &value);
         node.value = value;
         node.useless_after = seconds_up(charge.useless_after);
         let queue = if node.is_main { &mut self.main } else { &mut self.small };
@@ -369,7 +402,8 @@ impl<T> Rack<T> {
     fn take(&mut self, place: u32) -> Option<Node<T>> {
         self.unlink(place);
         let node = self.nodes.try_remove(wide(place))?;
-        if let Ok(found) = self.table.find_entry(node.key.hash_value(), |at| *at == place) {
+        node.value.goes();
+        if let Ok(found) = self.table.find_entry(node.hash, |at| *at == place) {
             found.remove();
         }
         self.give_back();
@@ -396,7 +430,7 @@ impl<T> Rack<T> {
         for _ in 0..CHANCES {
             let candidate = self.small.tail;
             let Some(node) = self.nodes.get_mut(wide(candidate)) else { return out };
-            let (weight, hash) = (node.weight, node.key.hash_value());
+            let (weight, hash) = (node.weight, node.hash);
             let used = std::mem::take(node.used.get_mut());
             match self.victims(weight, self.sketch.estimate(hash)) {
                 Some(victims) => {
@@ -440,7 +474,7 @@ impl<T> Rack<T> {
             }
             weighs += node.weight;
             if count != u64::MAX {
-                counts += self.sketch.estimate(node.key.hash_value());
+                counts += self.sketch.estimate(node.hash);
                 // One for one it must be better. A large one may be a little worse than the sum: that is about requests, and bytes
                 // count too.
                 let leave = 1 + found.len().min(1) as u64;
@@ -506,82 +540,12 @@ impl<T> Rack<T> {
     fn give_back(&mut self) {
         if self.table.capacity() > 4096 && self.table.len() < self.table.capacity() / 8 {
             let nodes = &self.nodes;
-            let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.key.hash_value());
+            let hash_of = |place: &u32| nodes.get(wide(*place)).map_or(0, |node| node.hash);
             self.table.shrink_to(self.table.len() * 2, hash_of);
         }
         if self.nodes.is_empty() && self.nodes.capacity() > 256 {
             self.nodes = Slab::new();
         }
-    }
-}
-
-/// How often keys were asked for lately, about: a count-min sketch of counters with four bits, four for each key, all in one line of the
-/// processor's cache. Who comes by at the same time may count as one.
-#[derive(Debug, Default)]
-struct Sketch {
-    /// Sixteen counters each; whole lines.
-    words: Box<[AtomicU64]>,
-    /// Counted since all counters were halved.
-    counted: AtomicU32,
-}
-
-/// Words of a line.
-const LINE: usize = 8;
-
-/// Low bits of all counters after they were halved.
-const HALVES: u64 = 0x7777_7777_7777_7777;
-
-impl Sketch {
-    /// Room for so many keys, and the old forgotten by and by: all are halved after six times as many counts.
-    fn fit(&mut self, keys: usize) {
-        let wanted = (keys / 2).next_power_of_two().max(LINE);
-        if self.words.len() < wanted {
-            // Twice as many lines say the same of every key as before.
-            let times = (wanted / self.words.len().max(1)).max(1);
-            let old: Vec<u64> = self.words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-            let all = old.iter().copied().cycle().take(old.len() * times);
-            self.words = match old.is_empty() {
-                true => (0..wanted).map(|_| AtomicU64::new(0)).collect(),
-                false => all.map(AtomicU64::new).collect(),
-            };
-        }
-        let most = u32::try_from(self.words.len() * 12).unwrap_or(u32::MAX);
-        if *self.counted.get_mut() >= most {
-            *self.counted.get_mut() /= 2;
-            for word in &mut self.words {
-                *word.get_mut() = (*word.get_mut() >> 1) & HALVES;
-            }
-        }
-    }
-
-    /// The words and shifts of a key's counters.
-    fn counters(&self, hash: u64) -> impl Iterator<Item = (&AtomicU64, u32)> {
-        let hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let lines = (self.words.len() / LINE).max(1);
-        let line = (usize::try_from(hash >> 40).unwrap_or_default() & (lines - 1)) * LINE;
-        (0..4).filter_map(move |n| {
-            let bits = hash >> (8 * n);
-            let word = line + 2 * n as usize + (bits & 1) as usize;
-            Some((self.words.get(word)?, ((bits >> 1) & 15) as u32 * 4))
-        })
-    }
-
-    fn count(&self, hash: u64) {
-        for (word, shift) in self.counters(hash) {
-            let now = word.load(Ordering::Relaxed);
-            if (now >> shift) & 15 < 15 {
-                word.store(now + (1 << shift), Ordering::Relaxed);
-            }
-        }
-        let counted = self.counted.load(Ordering::Relaxed);
-        self.counted.store(counted.saturating_add(1), Ordering::Relaxed);
-    }
-
-    fn estimate(&self, hash: u64) -> u64 {
-        self.counters(hash)
-            .map(|(word, shift)| (word.load(Ordering::Relaxed) >> shift) & 15)
-            .min()
-            .unwrap_or(0)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sets of the index for URLs. There are as many as there are entries, nearly all with one member: those cost four bytes and their
 //! share of a table, which finds what belongs to a hash by asking the entry itself.
 
-use super::index::{Record, Slot, Slots};
+use super::index::{Resident, Slot, Slots};
 use super::wide;
 use crate::purge::SelectorHash;
 use hashbrown::HashTable;
@@ -22,7 +22,7 @@ pub(super) struct Urls {
 }
 
 /// Whose URL an element of the table stands for.
-fn hash_of(mark: u32, many: &Slab<(SelectorHash, Slots)>, records: &Slab<Record>) -> Option<SelectorHash> {
+fn hash_of(mark: u32, many: &Slab<(SelectorHash, Slots)>, records: &Slab<Resident>) -> Option<SelectorHash> {
     match mark & MANY {
         0 => records.get(wide(mark))?.entry.url_selector(),
         _ => many.get(wide(mark & !MANY)).map(|(hash, _)| *hash),
@@ -41,7 +41,7 @@ impl Urls {
         self.table.capacity()
     }
 
-    pub fn get(&self, hash: SelectorHash, records: &Slab<Record>) -> Option<Members<'_>> {
+    pub fn get(&self, hash: SelectorHash, records: &Slab<Resident>) -> Option<Members<'_>> {
         let is = |mark: &u32| hash_of(*mark, &self.many, records) == Some(hash);
         let mark = *self.table.find(self.spread.hash_one(hash), is)?;
         match mark & MANY {
@@ -51,7 +51,7 @@ impl Urls {
     }
 
     /// `records` has the entry of this slot already.
-    pub fn insert(&mut self, hash: SelectorHash, slot: Slot, records: &Slab<Record>) {
+    pub fn insert(&mut self, hash: SelectorHash, slot: Slot, records: &Slab<Resident>) {
         let Self { table, many, spread } = self;
         let is = |mark: &u32| *mark != slot && hash_of(*mark, many, records) == Some(hash);
         let Ok(mut found) = table.find_entry(spread.hash_one(hash), is) else {
@@ -71,7 +71,7 @@ impl Urls {
     }
 
     /// `records` has the entry of this slot still.
-    pub fn remove(&mut self, hash: SelectorHash, slot: Slot, records: &Slab<Record>) {
+    pub fn remove(&mut self, hash: SelectorHash, slot: Slot, records: &Slab<Resident>) {
         let Self { table, many, spread } = self;
         let is = |mark: &u32| hash_of(*mark, many, records) == Some(hash);
         let Ok(found) = table.find_entry(spread.hash_one(hash), is) else { return };
@@ -97,7 +97,7 @@ impl Urls {
     #[cfg(test)]
     pub fn iter<'s>(
         &'s self,
-        records: &'s Slab<Record>,
+        records: &'s Slab<Resident>,
     ) -> impl Iterator<Item = (SelectorHash, Members<'s>)> + 's {
         self.table.iter().filter_map(|mark| {
             let hash = hash_of(*mark, &self.many, records)?;

@@ -35,10 +35,20 @@ HEAD = """\
 
 # Values, and what must be in or (with !) not in the output.
 CASES = {
-    "defaults": ({}, ["kind: HorizontalPodAutoscaler", "kind: PodDisruptionBudget", "!PodMonitor", "!  replicas: 3"]),
+    "defaults": ({}, ["kind: HorizontalPodAutoscaler", "kind: PodDisruptionBudget", "!PodMonitor", "!LARDER_STORE_PASSWORD", "!  replicas: 3"]),
     "alone": (
         {"store": {"enabled": False, "url": "rediss://cache.example:6379"}, "autoscaling": {"enabled": False}, "replicas": 2},
         ["rediss://cache.example:6379", "  replicas: 2", "!valkey", "!HorizontalPodAutoscaler"],
+    ),
+    "a store with a password": (
+        {
+            "store": {
+                "enabled": False,
+                "url": "rediss://:$(LARDER_STORE_PASSWORD)@cache.example:6379",
+                "passwordSecret": {"name": "cache", "key": "auth"},
+            },
+        },
+        ["rediss://:$(LARDER_STORE_PASSWORD)@cache.example:6379", "secretKeyRef: { name: cache, key: auth }"],
     ),
     "all": (
         {
@@ -59,6 +69,7 @@ REFUSED = [
     {"replicas": 0},
     {"store": {"enabled": False}},
     {"store": {"url": "http://x"}},
+    {"store": {"passwordSecret": {"password": "hunter2"}}},
     {"config": {"admin": {"address": "127.0.0.1:9080"}}},
     {"networkPolicy": {"adminPodLabels": None}},
     {"image": {"pullPolicy": "always"}},
@@ -120,6 +131,10 @@ def consistent(text):
     known = {variable["name"] for variable in larder["env"]}
     named = set(re.findall(r"\$\{(\w+)", config))
     assert named <= known, f"the configuration names {named - known}"
+    # Kubernetes puts in a variable's value only what stands before it.
+    for at, variable in enumerate(larder["env"]):
+        for name in re.findall(r"\$\((\w+)\)", variable.get("value", "")):
+            assert name in {before["name"] for before in larder["env"][:at]}, f"{variable['name']} refers to {name}"
     return config
 
 

@@ -18,7 +18,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
 # What Prometheus adds, or others measure.
-OTHERS = {"up", "container_memory_working_set_bytes", "container_spec_memory_limit_bytes"}
+OTHERS = {"up"}
 TARGET = {"job", "instance"}
 
 CONFIG = """
@@ -55,7 +55,7 @@ def series(text):
             known[name].setdefault(label, set()).add(value)
     # A family without children shows nothing yet; the sources name it.
     for source in (ROOT / "src/observe").glob("*.rs"):
-        for family in re.findall(r'register\(\s*"(larder_\w+)"', source.read_text()):
+        for family in re.findall(r'register\(\s*"((?:larder|process)_\w+)"', source.read_text()):
             if not any(family + suffix in known for suffix in ("", "_total", "_bucket")):
                 known[family + "_total"] = None
     return known

@@ -41,7 +41,7 @@ fn decoded(reply: &Reply) -> String {
 /// All that is stored.
 fn entries(house: &House) -> Vec<Arc<Entry>> {
     let memory = &house.running.engine().memory;
-    memory.iter().flat_map(|(_, resource)| resource.variants.clone()).collect()
+    memory.iter().flat_map(|(_, resource)| resource.variants().to_vec()).collect()
 }
 
 /// The form of the only entry that has it.
@@ -158,7 +158,7 @@ async fn the_fast_lane_serves_compressed_hits() {
                 take(accept);
             }
         };
-        engine.fast_hit(&plain, fields, engine.clock.now().mono)
+        engine.fast_hit(&plain, || None, fields, engine.clock.now().mono)
     };
     house.send("GET", "/x", &[GZIP]).await.assert_hit(); // from here on it is remembered where that leads
     let hit = fast(b"gzip").expect("a fast hit");

@@ -471,3 +471,37 @@ async fn the_command_line_tells_numbered_steps() {
     let (_, out, _) = larder_explain(&house, &["http://site.example/cookie"]).await;
     assert!(out.contains("\n    advice      fix the origin so that it sets no cookie on public pages, or set `set_cookie: strip`"), "{out}");
 }
+
+#[tokio::test]
+async fn a_rules_window_that_does_nothing_is_told_and_what_would_help() {
+    let mut house = House::new("stale_while_revalidate: 30s").await;
+    house.fetched("/m", "200 OK\nETag: \"1\"\nCache-Control: s-maxage=60, max-age=60\n\npage").await;
+    for (age, reason) in [(1, ""), (60, "stale")] {
+        house.advance(age);
+        let explained = explain_url(&house, "/m").await;
+        assert_eq!(decision(&explained).1, reason);
+        assert_eq!(explained["entry"]["stale_forbidden_by"], "s-maxage");
+        assert!(
+            told(&explained).contains("never stale: the origin's `s-maxage` forbids it"),
+            "{explained:#}"
+        );
+        let advice = advice(&explained);
+        assert!(advice.contains("`stale_while_revalidate` of the rule `all` does nothing"), "{advice}");
+        assert!(advice.contains("set `stale_despite_s_maxage: true` in the rule"), "{advice}");
+        assert!(!advice.contains("or set `ttl` or `stale_while_revalidate`"), "{advice}");
+    }
+    // Where it acts there is nothing to say.
+    let mut house = House::new("stale_while_revalidate: 30s\nstale_despite_s_maxage: true").await;
+    house.fetched("/m", "200 OK\nCache-Control: s-maxage=60\n\npage").await;
+    let explained = explain_url(&house, "/m").await;
+    assert_eq!(
+        (advice(&explained).as_str(), &explained["entry"]["stale_while_revalidate_s"]),
+        ("", &json!(30))
+    );
+    // And no rule lifts what the origin says in so many words.
+    let mut house = House::new("stale_if_error: 30s\nstale_despite_s_maxage: true").await;
+    house.fetched("/m", "200 OK\nETag: \"1\"\nCache-Control: max-age=60, must-revalidate\n\npage").await;
+    house.advance(61);
+    let advice = advice(&explain_url(&house, "/m").await);
+    assert!(advice.contains("no rule lifts it") && !advice.contains("in a rule"), "{advice}");
+}

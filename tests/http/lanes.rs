@@ -377,8 +377,8 @@ async fn a_thread_lets_go_of_what_has_left_the_store() {
     }
     let engine = house.running.engine();
     let (key, resource) = engine.memory.iter().next().unwrap();
-    let entry = Arc::downgrade(&resource.variants[0]);
-    engine.memory.remove(&key, &resource.variants[0]);
+    let entry = Arc::downgrade(&resource.variants()[0]);
+    engine.memory.remove(&key, &resource.variants()[0]);
     drop((key, resource));
     // The map of the store frees its values when it is next looked after.
     until("the entry to be freed", || {

@@ -29,6 +29,23 @@ async fn a_known_length_over_the_limit_streams_through_unstored() {
 }
 
 #[tokio::test]
+async fn what_is_more_than_all_memory_is_not_stored_and_costs_nobody_a_place() {
+    let more = "memory: { capacity: 1MiB, max_object: 1MiB }";
+    let mut house = House::with_rules("  - name: all\n    origin: app\n", more).await;
+    house.fetched("/small", "200 OK\nCache-Control: max-age=60\n\nx").await;
+    let field = format!("X-Long: {}", "x".repeat(1000));
+    // By its fields already, and only with all that comes on top.
+    for (body, said) in [((1 << 20) - 500, "detail=too-large"), ((1 << 20) - 1200, "")] {
+        let answer = format!("200 OK\nCache-Control: max-age=60\n{field}\n\n{}", "y".repeat(body));
+        let reply = house.fetched("/heavy", &answer).await;
+        assert!(reply.cache_status().contains(said), "{body}: {}", reply.cache_status());
+        house.fetched("/heavy", &answer).await;
+    }
+    house.get("/small").await.assert_hit();
+    assert_eq!(house.metric("larder_not_stored_total{reason=\"too-large\"}").await, 4.0);
+}
+
+#[tokio::test]
 async fn an_unknown_length_over_the_limit_is_found_out_on_the_way() {
     let mut house = house().await;
     let client = house.client("GET", "/big", &[]).await;

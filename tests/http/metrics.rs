@@ -45,11 +45,15 @@ const NAMES: [&str; 2] = ["rule", "origin"];
 
 /// What a node of a fleet exports whose store can't be reached: all families, with all children that are known beforehand.
 async fn exported() -> Families {
+    families("shared: { url: \"redis://127.0.0.1:1\" }\n").await
+}
+
+async fn families(more: &str) -> Families {
     let origin = Origin::start().await;
     let yaml = format!(
         "server: {{ listen: [{{ address: \"127.0.0.1:0\" }}] }}\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
          log: {{ access: off }}\norigins: {{ app: {{ servers: [\"http://{}\"] }} }}\n\
-         shared: {{ url: \"redis://127.0.0.1:1\" }}\nrules: [{{ name: all, origin: app }}]\n",
+         {more}rules: [{{ name: all, origin: app }}]\n",
         origin.address
     );
     let house = House::start(&yaml, origin).await;
@@ -128,11 +132,35 @@ async fn the_documentation_is_what_is_exported_with_all_labels_and_their_values(
     }
 }
 
-/// Each `larder_…` of an expression with its matchers, if it has any.
+#[tokio::test]
+async fn a_node_alone_has_all_families_and_children_of_a_fleet_too() {
+    let (alone, fleet) = (families("").await, exported().await);
+    for (name, family) in fleet {
+        assert_eq!(alone.get(&name), Some(&family), "{name}: without `shared` (left), with it (right)");
+    }
+}
+
+#[tokio::test]
+async fn the_process_tells_what_it_takes_of_the_system() {
+    let house = House::new("").await;
+    let text = house.admin("/metrics").await.text();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+    };
+    let (resident, limit) = (value("process_resident_memory_bytes"), value("larder_memory_limit_bytes"));
+    assert!(resident > 1e6 && resident < limit, "{resident} of {limit}");
+    assert!(value("process_open_fds") > 3.0 && value("process_cpu_seconds_total") >= 0.0);
+    assert!(value("process_start_time_seconds") > 0.0 && value("larder_memory_capacity_bytes") > 0.0);
+    let status: serde_json::Value = serde_json::from_str(&house.admin("/status").await.text()).unwrap();
+    assert!(status["memory"]["resident"].as_u64().unwrap() > 1_000_000, "{}", status["memory"]);
+}
+
+/// Each `larder_…` and `process_…` of an expression with its matchers, if it has any.
 fn asked_for(text: &str) -> Vec<(String, String)> {
     let text = text.replace("\\\"", "\"");
     // Not behind a colon: that is the name of a recorded series.
-    let metric = Regex::new(r"(?:^|[^:a-zA-Z0-9_])(larder_[a-z0-9_]+)(?:\{([^}]*)\})?").unwrap();
+    let metric = Regex::new(r"(?:^|[^:a-zA-Z0-9_])((?:larder|process)_[a-z0-9_]+)(?:\{([^}]*)\})?").unwrap();
     let found = metric.captures_iter(&text);
     found
         .map(|found| {

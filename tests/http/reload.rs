@@ -65,7 +65,7 @@ async fn requests_under_way_finish_under_the_old_rules() {
 fn is_fast(house: &House) -> bool {
     let plain = larder::engine::fast::Plain { tls: false, host: b"site.example", target: b"/x" };
     let engine = house.running.engine();
-    engine.fast_hit(&plain, |_: &_, _: &mut dyn FnMut(&[u8])| {}, engine.clock.mono()).is_some()
+    engine.fast_hit(&plain, || None, |_: &_, _: &mut dyn FnMut(&[u8])| {}, engine.clock.mono()).is_some()
 }
 
 #[tokio::test]

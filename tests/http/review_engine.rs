@@ -155,7 +155,7 @@ async fn rfc9111_4_4_a_write_whose_client_has_left_invalidates() {
     let engine = house.running.engine();
     let stored = || {
         let (_, resource) = engine.memory.iter().next().expect("the page is stored");
-        resource.variants[0].clone()
+        resource.variants()[0].clone()
     };
     crate::support::until("the invalidation", || {
         engine.verdict(&stored()) == larder::purge::Verdict::MustValidate

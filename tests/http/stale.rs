@@ -187,6 +187,15 @@ async fn s_maxage_beside_an_explicit_window_allows_it_unless_the_rule_is_strict(
 }
 
 #[tokio::test]
+async fn a_rules_window_holds_beside_s_maxage_where_the_rule_says_so() {
+    let mut house = House::new("stale_while_revalidate: 30s\nstale_despite_s_maxage: true").await;
+    house.fetched("/s", "200 OK\nCache-Control: s-maxage=60\n\nold").await;
+    house.advance(61);
+    is_stale(&house.get("/s").await, -1);
+    house.origin.next().await.answer("200 OK\nCache-Control: s-maxage=60\n\nnew").await;
+}
+
+#[tokio::test]
 async fn xfetch_refreshes_before_expiry_what_took_long_to_fetch() {
     let mut house = House::new("early_refresh: { beta: 100 }").await;
     let client = house.client("GET", "/dear", &[]).await;

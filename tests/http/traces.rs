@@ -364,6 +364,58 @@ async fn the_shared_tier_is_a_step_of_the_fetch() {
     assert!(!is_error(&collector.span("GET all").await), "it goes on without");
 }
 
+/// A store's process that ends with this value; `None` where `LARDER_NO_REDIS` says that there is none to be had.
+struct Store(std::process::Child, u16);
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn store() -> Option<Store> {
+    if std::env::var_os("LARDER_NO_REDIS").is_some() {
+        eprintln!("LARDER_NO_REDIS is set: nothing is traced against a real store");
+        return None;
+    }
+    let program = std::env::var_os("LARDER_REDIS").unwrap_or_else(|| "redis-server".into());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let number = port.to_string();
+    let arguments =
+        ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "/", "--port", &number];
+    let child = std::process::Command::new(program)
+        .args(arguments)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("redis-server (Debian: apt-get install redis-server), or LARDER_NO_REDIS=1");
+    let store = Store(child, port);
+    let accepts = async { while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {} };
+    soon("the store", accepts).await;
+    Some(store)
+}
+
+#[tokio::test]
+async fn a_look_up_in_a_store_that_works_is_a_step_without_error() {
+    let Some(store) = store().await else { return };
+    let mut collector = Collector::start(true).await;
+    let shared = format!("sample: 100% }}\nshared: {{ url: \"redis://127.0.0.1:{}\", timeout: 5s", store.1);
+    let mut house = house(collector.address, &shared, false, "").await;
+    // The first look-ups may come before the connection stands.
+    for n in 0.. {
+        house.fetched(&format!("/x{n}"), "200 OK\nCache-Control: max-age=60\n\nx").await;
+        let (look, fetch) = (collector.span("GET shared").await, collector.span("fetch").await);
+        assert_eq!(look.parent_span_id, fetch.span_id);
+        // Nothing there, and this node is the one to fetch it.
+        if of(&look, "larder.shared.result") == "leased" {
+            assert!(!is_error(&look) && look.start_time_unix_nano <= look.end_time_unix_nano, "{look:?}");
+            assert_eq!(of(&fetch, "larder.fetch.result"), "shared");
+            return;
+        }
+        assert!(n < 50, "never a look-up that worked: {look:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_rule_may_keep_the_context_from_the_origin() {
     let mut collector = Collector::start(true).await;

@@ -129,6 +129,32 @@ async fn the_fast_lane_selects_by_what_the_rules_make_of_a_request() {
             each(b"a");
         }
     };
-    let fast = engine.fast_hit(&plain, fields, house.clock.mono());
+    let fast = engine.fast_hit(&plain, || None, fields, house.clock.mono());
     assert!(fast.is_none(), "X-Kind came from the client");
+}
+
+/// More URLs are asked for than memos are kept, and one URL is spelled in more than one way: neither needs the ordinary way again.
+#[tokio::test]
+async fn the_fast_lane_finds_what_is_stored_though_nothing_is_remembered_of_the_place() {
+    use larder::engine::fast::Plain;
+    let mut house = House::new("").await;
+    house.fetched("/x", "200 OK\nCache-Control: max-age=60\n\nx").await;
+    let engine = house.running.engine();
+    let fast = |host: &'static [u8], target: &'static [u8], normal: Option<&'static str>| {
+        let plain = Plain { tls: false, host, target };
+        let fields = |_: &http::HeaderName, _: &mut dyn FnMut(&[u8])| {};
+        engine.fast_hit(&plain, || normal.map(str::to_owned), fields, house.clock.mono()).is_some()
+    };
+    assert!(!fast(b"SITE.example", b"/y", Some("site.example")), "nothing is stored");
+    assert!(!fast(b"SITE.example", b"/x?", Some("site.example")), "another URL");
+    assert!(!fast(b"SITE.example", b"/x", Some("b.example")), "another host");
+    assert!(!fast(b"Site.example", b"/x", None), "a host that is not served");
+    assert!(fast(b"siTe.example", b"/x", Some("site.example")));
+    assert!(fast(b"siTe.example", b"/x", None), "remembered now");
+    assert!(
+        !fast(b"Site.example", b"/x", Some("site.example")),
+        "looked for in vain a moment ago: the ordinary way finds it"
+    );
+    house.send("GET", "/x", &[("Host", "Site.example")]).await.assert_hit();
+    assert!(fast(b"Site.example", b"/x", None), "and has it remembered");
 }

@@ -268,11 +268,20 @@ function reasons(s) {
   show(byId("refused-empty"), s.refused.length === 0);
 }
 
+// Of the whole process, beside what it may use; neither is known on every system.
+function resident({ resident, limit }) {
+  if (resident == null) return [];
+  const share = limit ? resident / limit : 0;
+  const text = limit ? `${f.bytes(resident)} of ${f.bytes(limit)}` : f.bytes(resident);
+  return [["resident, whole process", text, share > 0.9 ? "bad" : share > 0.7 ? "fair" : ""]];
+}
+
 function fleet(history, s) {
   const { memory, shared } = s;
   pairs("memory", [
     ["stored variants", f.count(memory.entries)],
     ["being downloaded", f.bytes(memory.filling_bytes)],
+    ...resident(memory),
     ["evicted for room", f.count(memory.evicted_size)],
     ["expired", f.count(memory.evicted_expired)],
     ["variants over the limit", f.count(memory.variants_dropped)],

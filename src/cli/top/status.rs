@@ -85,6 +85,9 @@ pub struct Stale {
 pub struct Memory {
     pub bytes: u64,
     pub capacity: u64,
+    /// Of the whole process; `None` where the system doesn't tell.
+    #[serde(default)]
+    pub resident: Option<u64>,
     #[serde(default)]
     pub evicted_size: u64,
 }

@@ -11,7 +11,7 @@ use crate::engine::site::Engine;
 use crate::observe::access::timestamp;
 use crate::purge::{Born, By, Mode, Selector, Touch, Verdict, naming};
 use crate::semantics::fields::Lookup;
-use crate::semantics::freshness::Source;
+use crate::semantics::freshness::{Forbids, Source};
 use crate::semantics::{targeted, vary};
 use crate::store::Entry;
 use crate::store::entry::Described;
@@ -142,7 +142,7 @@ fn purged(engine: &Engine, entry: &Entry) -> Option<&'static str> {
 
 pub fn variants(held: &Held, engine: &Engine, now: Now) -> Vec<VariantShown> {
     let selected = |entry: &Arc<Entry>| held.entry.as_ref().is_some_and(|(e, _)| Arc::ptr_eq(e, entry));
-    let variants = held.resource.iter().flat_map(|resource| &resource.variants).take(VARIANTS);
+    let variants = held.resource.iter().flat_map(|resource| resource.variants()).take(VARIANTS);
     let shown = |entry: &Arc<Entry>| VariantShown {
         vary: vary::describe(entry.variant())
             .into_iter()
@@ -173,6 +173,7 @@ pub fn entry(entry: &Entry, seen: Seen, rules: &[RuleShown], engine: &Engine, no
         must_validate: freshness.must_validate,
         stale_while_revalidate_s: freshness.stale.while_revalidate.as_secs(),
         stale_if_error_s: freshness.stale.if_error.as_secs(),
+        stale_forbidden_by: Forbids::of(&targeted::governing(&entry.full_headers()).1).map(Forbids::as_str),
         keep_s: entry.keep().as_secs(),
         etag: text(ETAG),
         last_modified: text(LAST_MODIFIED),

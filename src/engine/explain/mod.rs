@@ -29,10 +29,13 @@ use crate::engine::site::{self, Engine, Site};
 use crate::engine::way::{Entrance, Way};
 use crate::semantics::cache_status::{Forward, Member};
 use crate::semantics::fields::content_type;
+use crate::semantics::freshness::Forbids;
+use crate::semantics::reuse::Why;
 use crate::time::Now;
 use http::{HeaderMap, Method};
 use notes::Note;
 use std::sync::Arc;
+use std::time::Duration;
 use trace::{Action, Decision, Explained, NotStoredShown, OriginShown, Remembered, RequestShown};
 
 /// A request that nobody makes, as it would arrive on a public listener.
@@ -167,6 +170,7 @@ impl Explained {
         self.fetch_under_way =
             matches!(engine.flights.newest_born(&ask.key), crate::engine::flight::Newest::Born(_));
         self.remembered = remembered(ask, mark, now);
+        self.advise_windows(ask);
         // Without luck: what is refreshed early by chance is not refreshed here.
         match ask.way(ask.plan(&held, now, 1.0), mark) {
             Way::Serve { stale, refresh } => self.serve(ask, &held, stale, refresh, now),
@@ -228,7 +232,13 @@ impl Explained {
             cache_status: shown(&ask.site, &site::forwarded(going.forward)),
             ..noted(action, kind, reason, note)
         };
-        self.advise(note);
+        // A rule's window has been advised against already, or would be in vain.
+        let stale = going.why == Some(ValidateWhy::Reuse(Why::Stale));
+        if !(stale && self.entry.as_ref().is_some_and(|entry| entry.stale_forbidden_by.is_some())) {
+            self.advise(note);
+        } else if self.advice.is_empty() {
+            self.advice.push(LONGER.to_owned());
+        }
         if going.forward == Forward::UriMiss || going.forward == Forward::VaryMiss {
             self.advise_remembered();
         }
@@ -239,6 +249,27 @@ impl Explained {
                     .into(),
             );
         }
+    }
+
+    /// Windows of rules that the origin's own words make void for this page.
+    fn advise_windows(&mut self, ask: &Ask) {
+        let Some(entry) = &self.entry else { return };
+        let forbids = Forbids::ALL.into_iter().find(|why| Some(why.as_str()) == entry.stale_forbidden_by);
+        let Some(why) = forbids.map(notes::forbids_stale) else { return };
+        let store = &ask.policy().store;
+        let windows = [
+            ("stale_while_revalidate", store.stale_while_revalidate, entry.stale_while_revalidate_s),
+            ("stale_if_error", store.stale_if_error, entry.stale_if_error_s),
+        ];
+        let void = |(_, rule, own): &(&str, Option<Duration>, u64)| {
+            *own == 0 && rule.is_some_and(|window| !window.is_zero())
+        };
+        let advice = windows.iter().filter(|window| void(window)).map(|(field, ..)| {
+            let rule = self.rule_that_sets(field).unwrap_or_default();
+            let advice = why.advice.unwrap_or_default();
+            format!("`{field}` of the rule `{rule}` does nothing for this page: {}; {advice}", why.says)
+        });
+        self.advice.extend(advice.collect::<Vec<_>>());
     }
 
     fn advise(&mut self, note: Note) {
@@ -258,6 +289,9 @@ impl Explained {
         self.rules.iter().rev().filter(|rule| rule.matches == Some(true)).find(sets).map(|r| r.name.as_str())
     }
 }
+
+/// Where stale use is forbidden.
+const LONGER: &str = "have the origin send a longer lifetime, or set `ttl` in a rule";
 
 fn advice_for(reason: &str) -> Option<&'static str> {
     use crate::engine::draft::Refused;

@@ -6,7 +6,7 @@ use crate::engine::draft::Refused;
 use crate::engine::markers::Mark;
 use crate::engine::plan::{PassWhy, StaleWhy, ValidateWhy};
 use crate::semantics::cache_status::Forward;
-use crate::semantics::freshness::Source;
+use crate::semantics::freshness::{Forbids, Source};
 use crate::semantics::reuse::Why;
 use crate::semantics::storable::NotStored;
 
@@ -246,6 +246,37 @@ pub const fn stale(why: StaleWhy) -> Note {
     }
 }
 
+/// Why a rule's `stale_while_revalidate` or `stale_if_error` does nothing for a page.
+pub const fn forbids_stale(why: Forbids) -> Note {
+    match why {
+        Forbids::NoCache => note(
+            "the origin says `no-cache`: every use needs its word",
+            "RFC 9111 §5.2.2.4",
+            "have the origin send a lifetime instead of `no-cache`",
+        ),
+        Forbids::MustRevalidate => note(
+            "the origin says `must-revalidate`",
+            "RFC 9111 §5.2.2.2",
+            "have the origin leave `must-revalidate` away; no rule lifts it",
+        ),
+        Forbids::ProxyRevalidate => note(
+            "the origin says `proxy-revalidate`",
+            "RFC 9111 §5.2.2.8",
+            "have the origin leave `proxy-revalidate` away; no rule lifts it",
+        ),
+        Forbids::SMaxage => note(
+            "the origin's `s-maxage` forbids it where no `stale-…` directive stands beside it",
+            "RFC 9111 §5.2.2.10",
+            "have the origin send `stale-while-revalidate` or `stale-if-error` in the same field, or set `stale_despite_s_maxage: true` in the rule",
+        ),
+        Forbids::Unreadable => note(
+            "the origin sends a lifetime that can't be read",
+            "RFC 9111 §4.2.1",
+            "fix the origin's `Cache-Control`",
+        ),
+    }
+}
+
 /// Why a request goes forward for want of anything usable.
 pub const fn forward(why: Forward) -> Note {
     match why {
@@ -312,7 +343,8 @@ mod tests {
         let stored = NotStored::ALL.map(|why| refused(Refused::Semantics(why)));
         let own = Refused::OWN.map(refused);
         let stale = StaleWhy::ALL.map(stale);
-        for note in stored.iter().chain(&own).chain(&stale) {
+        let forbids = Forbids::ALL.map(forbids_stale);
+        for note in stored.iter().chain(&own).chain(&stale).chain(&forbids) {
             assert!(is_a_source(note.source), "{note:?}");
             assert!(!note.says.is_empty() && !note.says.ends_with('.'), "{note:?}");
         }

@@ -1,10 +1,10 @@
 //! The trace in sentences: what a person reads in a terminal or on the dashboard. Nothing is decided here, and nothing told
 //! that the data beside it doesn't hold.
 
-use super::notes;
+use super::notes::{self, Note};
 use super::trace::{Action, EntryShown, Explained, KeyShown, RuleShown, Step, ValueShown, VariantShown};
 use crate::engine::markers::Mark;
-use crate::semantics::freshness::Source;
+use crate::semantics::freshness::{Forbids, Source};
 
 /// Variants and purges that are told one by one.
 const LINES: usize = 10;
@@ -139,6 +139,11 @@ fn entry(entry: &EntryShown) -> Step {
         (entry.stale_if_error_s, "stale when the origin fails"),
     ];
     details.extend(windows.iter().filter(|(s, _)| *s > 0).map(|(s, what)| format!("{what}: {}", span(*s))));
+    let forbids = Forbids::ALL.into_iter().find(|why| Some(why.as_str()) == entry.stale_forbidden_by);
+    if let Some(why) = forbids.filter(|_| windows.iter().all(|(seconds, _)| *seconds == 0)) {
+        let Note { says, source, .. } = notes::forbids_stale(why);
+        details.push(format!("never stale: {says} ({source})"));
+    }
     let validators = [("ETag", &entry.etag), ("Last-Modified", &entry.last_modified)];
     let there: Vec<String> =
         validators.iter().filter_map(|(name, v)| Some(format!("{name} {}", v.as_ref()?))).collect();

@@ -4,7 +4,7 @@
 //! semantics; whatever they don't settle as a plain hit is left to the ordinary way.
 //!
 //! Two tables lead from what a client sends to the entry. A *memo* ([`memo`]) knows the key and the policy of a raw host and
-//! target; the entry is then looked up in the store. What is asked for most is *ready*: a thread's own table ([`Near`]) has
+//! target, and is made where there is none; the entry is then looked up in the store. What is asked for most is *ready*: a thread's own table ([`Near`]) has
 //! memo, entry and policy together, and such a hit writes no memory that another thread reads or writes.
 //!
 //! [`Near`]: crate::store::Near
@@ -123,12 +123,19 @@ impl FastHit {
 }
 
 impl Engine {
-    /// A plain hit, if this is one. `fields`: those of the request.
-    pub fn fast_hit(&self, plain: &Plain<'_>, fields: impl Fields, now: Mono) -> Option<FastHit> {
+    /// A plain hit, if this is one. `host` is asked for the normal form of the host where nothing is remembered of this place; it gives
+    /// none for what the ordinary way is to refuse. `fields`: those of the request.
+    pub fn fast_hit(
+        &self,
+        plain: &Plain<'_>,
+        host: impl FnOnce() -> Option<String>,
+        fields: impl Fields,
+        now: Mono,
+    ) -> Option<FastHit> {
         let hash = plain.hash(self.seed);
         let found = match self.find_ready(hash, plain, &fields) {
             Some((ready, choice)) => Found::Near { ready, choice },
-            None => self.find_far(hash, plain, &fields)?,
+            None => self.find_far(hash, plain, host, &fields)?,
         };
         let hit = FastHit { found, form: None, age: Duration::ZERO, ttl: 0, stale: None };
         let (entry, policy) = (hit.entry(), &hit.governed().policy);
@@ -140,10 +147,23 @@ impl Engine {
         Some(FastHit { form, age, ttl: entry.freshness().ttl(age), stale, ..hit })
     }
 
-    fn find_far(&self, hash: u64, plain: &Plain<'_>, fields: &impl Fields) -> Option<Found> {
+    fn find_far(
+        &self,
+        hash: u64,
+        plain: &Plain<'_>,
+        host: impl FnOnce() -> Option<String>,
+        fields: &impl Fields,
+    ) -> Option<Found> {
         let site = self.site();
         let slot = self.memos.load(hash);
-        let memo = slot.as_ref().filter(|m| m.is(plain, site.generation))?;
+        let learnt;
+        let memo = match slot.as_ref().filter(|m| m.is(plain, site.generation)) {
+            Some(memo) => memo,
+            None => {
+                learnt = self.learn(hash, plain, host, &site)?;
+                &learnt
+            }
+        };
         let resource = self.memory.get(&memo.key)?;
         let entry = select(memo, &resource, fields)?;
         // Made under another configuration, or not for the fast lane.
@@ -205,7 +225,7 @@ fn is_in_cookies(fields: &impl Fields) -> bool {
 
 /// The entry that this request selects among a resource's variants.
 fn select<'r>(memo: &Memo, resource: &'r Resource, fields: &impl Fields) -> Option<&'r Arc<Entry>> {
-    if let [only] = resource.variants.as_slice()
+    if let [only] = resource.variants()
         && only.nominated().is_empty()
     {
         return Some(only);
@@ -214,7 +234,7 @@ fn select<'r>(memo: &Memo, resource: &'r Resource, fields: &impl Fields) -> Opti
         // A rule may set what `Vary` nominates: the client's own fields don't tell the variant.
         return None;
     }
-    resource.select(&selecting(&resource.variants, fields)?)
+    resource.select(&selecting(resource.variants(), fields)?)
 }
 
 /// The request fields that any variant nominates, normalised as on the ordinary way.

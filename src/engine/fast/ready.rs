@@ -28,7 +28,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Ready {
     asked: Asked,
     key: Key,
-    resource: Arc<Resource>,
+    resource: Resource,
     /// What any of the variants nominates.
     nominated: Arc<[HeaderName]>,
     choices: SmallVec<[Choice; 1]>,
@@ -104,9 +104,7 @@ impl Engine {
         let generation = self.generation.load(Ordering::Acquire);
         let found = self.near.get(hash, |ready| ready.is(plain, generation))?;
         let ready = found.value;
-        if found.tell
-            && !self.memory.get(&ready.key).is_some_and(|stored| Arc::ptr_eq(&stored, &ready.resource))
-        {
+        if found.tell && !self.memory.get(&ready.key).is_some_and(|stored| stored.is_same(&ready.resource)) {
             return None;
         }
         let choice = ready.choose(fields)?;
@@ -119,13 +117,12 @@ impl Engine {
         hash: u64,
         plain: &Plain<'_>,
         memo: &Memo,
-        resource: &Arc<Resource>,
+        resource: &Resource,
         (entry, governed): (&Arc<Entry>, &Arc<Governed>),
         fields: &impl Fields,
     ) {
         let weight = resource.weight();
-        let known =
-            self.near.get(hash, |ready| Arc::ptr_eq(&ready.resource, resource)).map(|found| found.value);
+        let known = self.near.get(hash, |ready| ready.resource.is_same(resource)).map(|found| found.value);
         if known.is_none() && !self.near.has_room(hash, weight) {
             return;
         }
@@ -169,7 +166,7 @@ impl Engine {
 
 fn nominated(resource: &Resource) -> Arc<[HeaderName]> {
     let mut names: Vec<HeaderName> =
-        resource.variants.iter().flat_map(|entry| entry.nominated().iter().cloned()).collect();
+        resource.variants().iter().flat_map(|entry| entry.nominated().iter().cloned()).collect();
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names.into()

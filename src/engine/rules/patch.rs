@@ -107,6 +107,7 @@ pub struct Patch {
     pub stale_while_revalidate: Setting<Option<Duration>>,
     pub stale_if_error: Setting<Option<Duration>>,
     pub strict_s_maxage: Setting<bool>,
+    pub stale_despite_s_maxage: Setting<bool>,
     pub client_revalidate: Setting<ClientRevalidate>,
     /// A share, 0.1 = 10 %.
     pub jitter: Setting<Option<f64>>,
@@ -171,6 +172,8 @@ impl Patch {
         );
         self.stale_if_error.lay(&mut store.stale_if_error, &base.stale_if_error, |v| v);
         self.strict_s_maxage.lay(&mut store.strict_s_maxage, &base.strict_s_maxage, |v| v);
+        let (despite, unsaid) = (&mut store.stale_despite_s_maxage, &base.stale_despite_s_maxage);
+        self.stale_despite_s_maxage.lay(despite, unsaid, |v| v);
         self.set_cookie.lay(&mut store.set_cookie, &base.set_cookie, |v| v);
     }
 

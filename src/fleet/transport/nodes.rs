@@ -102,12 +102,21 @@ impl Roster {
         self.nodes.retain(|_, known| known.listed || !known.left && known.silent_for(now) <= dead_after);
     }
 
+    /// Its name; with some of its number where several have the same, as when one configuration names all nodes.
+    fn called(&self, node: u64, known: &Known) -> String {
+        let namesakes = self.nodes.values().filter(|other| !other.left && other.name == known.name);
+        match namesakes.count() {
+            0 | 1 => known.name.clone(),
+            _ => format!("{}#{:04x}", known.name, node & 0xffff),
+        }
+    }
+
     /// Live nodes but this one: their names, and up to where they have applied the log.
-    pub fn others(&self, now: Mono) -> impl Iterator<Item = (&str, PurgeId)> {
+    pub fn others(&self, now: Mono) -> impl Iterator<Item = (String, PurgeId)> {
         self.nodes
             .iter()
             .filter(move |(node, known)| **node != self.own && known.is_alive(now, self.dead_after))
-            .map(|(_, known)| (known.name.as_str(), known.applied))
+            .map(|(node, known)| (self.called(*node, known), known.applied))
     }
 
     /// For status: those that have not left.
@@ -115,7 +124,7 @@ impl Roster {
         let present = self.nodes.iter().filter(|(_, known)| !known.left);
         present
             .map(|(node, known)| Node {
-                name: known.name.clone(),
+                name: self.called(*node, known),
                 applied: known.applied,
                 silent_for: known.silent_for(now),
                 own: *node == self.own,
@@ -201,6 +210,16 @@ mod tests {
         roster.take(vec![beat(2, 5000, Some(7))], "x".to_owned(), Mono(100), Mono(3000));
         assert_eq!(names(&roster, 5000), ["n2:7"]);
         assert!(names(&roster, 5001).is_empty());
+    }
+
+    #[test]
+    fn nodes_of_one_name_are_told_apart() {
+        let mut roster = roster();
+        let named = |node, name: &str| Beat { name: name.to_owned(), ..beat(node, 5000, Some(7)) };
+        take(&mut roster, 100, &[named(1, "edge"), named(0xab_0002, "edge"), named(3, "fra1")]);
+        assert_eq!(names(&roster, 100), ["fra1:7", "edge#0002:7"]);
+        let listed: Vec<String> = roster.list(Mono(100)).into_iter().map(|node| node.name).collect();
+        assert_eq!(listed, ["edge#0001", "fra1", "edge#0002"]);
     }
 
     #[test]

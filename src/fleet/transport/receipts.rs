@@ -141,7 +141,7 @@ impl Transport {
             reach.total += 1;
             match id.is_some_and(|id| id <= applied) {
                 true => reach.applied += 1,
-                false => reach.missing.push(name.to_owned()),
+                false => reach.missing.push(name),
             }
         }
         let unknown = match id {

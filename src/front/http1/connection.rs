@@ -1,17 +1,18 @@
-//! The loop of one connection. It owns the socket and the read buffer, reads heads, answers plain hits itself
-//! and gives everything else to hyper, one request at a time, after which it has the socket back.
+//! The loop of one connection. It owns the socket and the read buffer, reads heads, answers plain hits itself, lends the
+//! socket to the own lane for a request without a body, and to hyper for one that has a body.
 //!
 //! Time-outs: `header_read_timeout` from the first byte of a head to its end (408), and also for the
 //! first byte of a new connection; `idle_timeout` between requests (closed without a word: the client did
 //! nothing wrong).
 
 use super::again::{Again, Repeated};
+use super::bodiless::{self, Asked};
 use super::diagnose::Fault;
 use super::drain::Drain;
 use super::fast;
 use super::framing::Framing;
 use super::head::{self, Head};
-use super::slow::{self, After, Plan, Shared};
+use super::slow::{self, After, Bodiless, Plan, Shared};
 use super::target::Form;
 use super::timer::Wait;
 use super::wire::Wire;
@@ -51,19 +52,25 @@ pub async fn serve<IO, H>(
 {
     let wire = Wire::new(io, &already_read, limits.write_stall_timeout);
     drop(already_read);
-    let connection = Connection {
-        wire,
-        shared: Shared { conn, handler, limits },
-        drain: Drain::new(drain),
-        last_call: false,
-        answer: Vec::new(),
-        again: Again::default(),
-        seen: 0,
-        skipped_line: false,
-        is_head: false,
-        served: false,
-    };
-    connection.run().await;
+    let shared = Shared { conn, handler, limits, bodiless: Bodiless::Here };
+    Connection::new(wire, shared, drain).run().await;
+}
+
+/// The same, with requests that have no body going through hyper too: what the own lane is compared with.
+#[cfg(test)]
+pub(super) async fn serve_by_hyper<IO, H>(
+    io: IO,
+    conn: Arc<Conn>,
+    handler: Arc<H>,
+    limits: Arc<Limits>,
+    drain: watch::Receiver<bool>,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let wire = Wire::new(io, &[], limits.write_stall_timeout);
+    let shared = Shared { conn, handler, limits, bodiless: Bodiless::ByHyper };
+    Connection::new(wire, shared, drain).run().await;
 }
 
 struct Connection<IO, H> {
@@ -94,6 +101,8 @@ enum Step<R> {
         record: R,
         close: bool,
     },
+    /// A request without a body, which the handler has.
+    Bodiless(Asked),
     Slow(Plan),
     Upgrade,
     Refuse(Refusal),
@@ -112,6 +121,21 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
+    fn new(wire: Wire<IO>, shared: Shared<H>, drain: watch::Receiver<bool>) -> Self {
+        Self {
+            wire,
+            shared,
+            drain: Drain::new(drain),
+            last_call: false,
+            answer: Vec::new(),
+            again: Again::default(),
+            seen: 0,
+            skipped_line: false,
+            is_head: false,
+            served: false,
+        }
+    }
+
     async fn run(mut self) {
         loop {
             let after = match self.step() {
@@ -122,6 +146,12 @@ where
                 },
                 Step::Answer { record, close } => self.answer(record, close).await,
                 // Boxed, like all that is not the hit path: an idle connection's task stays small.
+                Step::Bodiless(asked) => match Box::pin(self.exchange(asked)).await {
+                    (After::Refuse(refusal), head) => {
+                        return Box::pin(self.refuse(refusal, Known::from_http1(&head))).await;
+                    }
+                    (after, _) => after,
+                },
                 Step::Slow(mut plan) => {
                     // For the log, should the rest of the message be refused: the head is used up by then.
                     let read = self.wire.buf.get(..plan.head_len).unwrap_or_default().to_vec();
@@ -232,7 +262,11 @@ where
             self.wire.buf.advance(len);
             return Ok(step);
         }
-        Ok(slow_step(&head, &self.wire.buf, &self.shared.limits))
+        let step = slow_step(&head, &self.wire.buf, &self.shared);
+        if let Step::Bodiless(asked) = &step {
+            self.wire.buf.advance(asked.head.len());
+        }
+        Ok(step)
     }
 
     /// Waits for bytes, as long as it may.
@@ -268,13 +302,27 @@ where
         let Shared { conn, handler, .. } = &self.shared;
         let receipt = fast::Receipt::new(&**handler, conn, record);
         let sent = fast::send(&mut self.wire, &mut self.answer, receipt).await;
-        if self.answer.capacity() > KEEP {
-            self.answer = Vec::new();
-        }
+        self.forget_answer();
         match sent {
             Ok(()) if close => After::Close,
             Ok(()) => After::Next,
             Err(_) => After::Abort,
+        }
+    }
+
+    /// How it ended, and the request's head.
+    async fn exchange(&mut self, asked: Asked) -> (After, Bytes) {
+        let head = asked.head.clone();
+        let Self { wire, shared, drain, answer, .. } = self;
+        let after = bodiless::exchange(wire, asked, shared, drain, answer).await;
+        self.forget_answer();
+        (after, head)
+    }
+
+    /// Gives memory back that the next answer will hardly need.
+    fn forget_answer(&mut self) {
+        if self.answer.capacity() > KEEP {
+            self.answer = Vec::new();
         }
     }
 
@@ -334,10 +382,10 @@ fn say_close(head: &mut Vec<u8>) {
 }
 
 /// The way of a request that the fast lane does not take. `bytes`: those that the head was read from.
-fn slow_step<R>(head: &Head<'_, '_>, bytes: &[u8], limits: &Limits) -> Step<R> {
+fn slow_step<H: Handler>(head: &Head<'_, '_>, bytes: &[u8], shared: &Shared<H>) -> Step<H::Record> {
     let framing = head.fields.framing;
     if let Framing::Length(length) = framing
-        && length > limits.request_body
+        && length > shared.limits.request_body
     {
         return Step::Refuse(Refusal::BodyTooLarge);
     }
@@ -345,6 +393,9 @@ fn slow_step<R>(head: &Head<'_, '_>, bytes: &[u8], limits: &Limits) -> Step<R> {
     let bodiless = matches!(framing, Framing::None | Framing::Length(0));
     if head.fields.upgrade() && !head.http10 && bodiless {
         return Step::Upgrade;
+    }
+    if bodiless && shared.bodiless == Bodiless::Here {
+        return bodiless::ask(head, bytes, shared).map_or_else(Step::Refuse, Step::Bodiless);
     }
     Step::Slow(Plan {
         head_len: head.len,

@@ -17,6 +17,8 @@ pub(super) struct Fields<'b> {
     pub framing: Framing,
     /// `Connection: close`.
     pub close: bool,
+    /// `Connection: keep-alive`, which only HTTP/1.0 needs.
+    pub keep_alive: bool,
     /// `Connection: upgrade`.
     upgrade_option: bool,
     /// `Upgrade`, whether or not it means anything.
@@ -219,8 +221,15 @@ fn connection(value: &[u8], fields: &mut Fields<'_>) {
         } else if option.eq_ignore_ascii_case(b"upgrade") {
             fields.upgrade_option = true;
             fields.special = true;
-        } else if !option.is_empty() && !option.eq_ignore_ascii_case(b"keep-alive") {
+        } else if option.eq_ignore_ascii_case(b"keep-alive") {
+            fields.keep_alive = true;
+        } else if !option.is_empty() {
             fields.special = true;
         }
     }
+}
+
+/// Whether `token`, in lower case, is a member of the list `value` (RFC 9110 §5.6.1).
+pub(super) fn has_token(value: &[u8], token: &[u8]) -> bool {
+    value.split(|&b| b == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(token))
 }

@@ -20,17 +20,14 @@
 //! written before the first byte of that answer, after which the queue is closed. That is only safe because the
 //! gate holds one request: with pipelining a 103 could land in the middle of somebody else's response.
 //!
-//! **The client that goes away.** While the service works on a complete request, the socket is read ahead (at
-//! most [`WATCH`] bytes, which are kept as pipelined input). Its end, or an error, means that the client is
-//! gone: the service is dropped, as nginx does. A client that merely closes its sending half before it has its
-//! answer (legal, RFC 9112 §9.6, and rare) is taken for gone too, unless the answer has begun.
+//! **The client that goes away.** While the service works on a complete request, the socket is watched
+//! ([`Wire::poll_gone`]), and the service is dropped when its client has gone.
 
 use super::framing::Body;
-use super::interim;
+use super::interim::Hints;
 use super::wire::Wire;
 use crate::front::handler::Verdict;
 use crate::front::refusal::Refusal;
-use crate::interim::Interim;
 use bytes::Buf;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -39,10 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::mpsc;
 
-/// Bytes read ahead while the service works, to notice that the client has gone.
-const WATCH: usize = 8 * 1024;
 /// What hyper writes when the service first asks for a body that the client waits to send.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -93,12 +87,7 @@ pub(super) struct Gate<'w, IO> {
     write_pending: bool,
     /// Waits for the end of input, which waits for the write.
     reader: Option<Waker>,
-    /// `None` once the answer has begun, or when the client can't have any.
-    interims: Option<mpsc::Receiver<Interim>>,
-    interims_left: usize,
-    /// Encoded interim responses, from `unsent_from` on not written yet.
-    unsent: Vec<u8>,
-    unsent_from: usize,
+    hints: Hints,
     /// What of [`CONTINUE`] hyper may still write before its answer; empty when it won't.
     continue_left: &'static [u8],
 }
@@ -110,7 +99,7 @@ impl<'w, IO: AsyncRead + AsyncWrite + Unpin> Gate<'w, IO> {
         signals: &'w Signals,
         (head_len, body, expect): (usize, Body, bool),
         patience: Duration,
-        interims: Option<mpsc::Receiver<Interim>>,
+        hints: Hints,
     ) -> Self {
         Self {
             wire,
@@ -121,10 +110,7 @@ impl<'w, IO: AsyncRead + AsyncWrite + Unpin> Gate<'w, IO> {
             asked: false,
             write_pending: false,
             reader: None,
-            interims,
-            interims_left: interim::MOST,
-            unsent: Vec::new(),
-            unsent_from: 0,
+            hints,
             continue_left: if expect { CONTINUE } else { &[] },
         }
     }
@@ -217,8 +203,8 @@ impl<'w, IO: AsyncRead + AsyncWrite + Unpin> Gate<'w, IO> {
                 return self.poll_continue(cx);
             }
             // The last moment for hints: after the first byte of the answer they would be inside it.
-            ready!(self.poll_interims(cx))?;
-            self.interims = None;
+            ready!(self.hints.poll_write(cx, self.wire))?;
+            self.hints.close();
             self.signals.begun.store(true, Ordering::Relaxed);
         }
         Pin::new(&mut *self.wire).poll_write_vectored(cx, slices)
@@ -227,52 +213,17 @@ impl<'w, IO: AsyncRead + AsyncWrite + Unpin> Gate<'w, IO> {
     /// `100 Continue` is no answer, and it must not be torn apart by an interim response.
     fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.continue_left.len() == CONTINUE.len() {
-            ready!(self.poll_unsent(cx))?;
+            ready!(self.hints.poll_unsent(cx, self.wire))?;
         }
         let n = ready!(Pin::new(&mut *self.wire).poll_write(cx, self.continue_left))?;
         self.continue_left = self.continue_left.get(n..).unwrap_or_default();
         Poll::Ready(Ok(n))
     }
 
-    /// Writes what has been pushed so far.
-    fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.poll_unsent(cx))?;
-            let Some(queue) = &mut self.interims else { return Poll::Ready(Ok(())) };
-            // Polled, not tried: a fetch in another task pushes without waking this one otherwise.
-            let Poll::Ready(Some(next)) = queue.poll_recv(cx) else { return Poll::Ready(Ok(())) };
-            if self.interims_left == 0 {
-                self.interims = None;
-                continue;
-            }
-            self.interims_left -= 1;
-            self.unsent.clear();
-            self.unsent_from = 0;
-            interim::encode(next, &mut self.unsent);
-        }
-    }
-
-    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest @ [_, ..]) = self.unsent.get(self.unsent_from..) {
-            match ready!(Pin::new(&mut *self.wire).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => self.unsent_from += n,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Looks whether the client is still there; see the head of this file.
     fn watch(&mut self, cx: &mut Context<'_>) {
-        while self.request_is_read() && self.wire.buf.len() < WATCH {
-            match self.wire.poll_fill(cx) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(0) | Err(_)) => {
-                    self.cut(Cut::Gone);
-                    return;
-                }
-            }
+        if self.request_is_read() && self.wire.poll_gone(cx).is_ready() {
+            self.cut(Cut::Gone);
         }
     }
 }
@@ -316,7 +267,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<'_, IO> {
             return Poll::Pending;
         }
         if !gate.signals.begun() {
-            ready!(gate.poll_interims(cx))?;
+            ready!(gate.hints.poll_write(cx, gate.wire))?;
             gate.watch(cx);
         }
         Pin::new(&mut *gate.wire).poll_flush(cx)

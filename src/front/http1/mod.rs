@@ -1,21 +1,24 @@
-//! HTTP/1 connections: the strict head reader, the fast lane, and hyper behind a gate.
+//! HTTP/1 connections: the strict head reader, and three lanes behind it.
 //!
 //! One task per connection. [`connection`] owns the socket and loops: [`head`] reads a request head and is the
-//! only judge of it (ruling 26). A plain hit is answered at once, by the handler's bytes ([`fast`]). Anything
-//! else goes to hyper ([`slow`]), which gets that one request and nothing after it through the [`gate`], and
-//! gives the socket back: so a miss does not end the fast lane, and hyper never decides where a message ends.
+//! only judge of it (ruling 26). A plain hit is answered at once, by the handler's bytes ([`fast`]). A request
+//! without a body is built from what was read, and its answer encoded here ([`bodiless`]). One with a body
+//! goes to hyper ([`slow`]), which gets that one request and nothing after it through the [`gate`], and
+//! gives the socket back: so it does not end the other lanes, and hyper never decides where a message ends.
 //!
 //! ```text
-//! socket ─ wire ─ head ─┬─ plain hit ──── Handler::fast ─── fast ──┐
-//!                       ├─ the rest ── gate ── hyper ── Handler::handle ─┤─ next request
+//! socket ─ wire ─ head ─┬─ plain hit ──── Handler::fast ─── fast ──────┐
+//!                       ├─ no body ────── Handler::handle ─ bodiless ──┤
+//!                       ├─ a body ── gate ── hyper ── Handler::handle ─┴─ next request
 //!                       ├─ upgrade ───────── hyper ── Handler::handle     (to the end)
 //!                       └─ refused ───── Handler::refused                 (to the end)
 //! ```
 //!
-//! Both lanes give the same answers: a differential test sends the same bytes to a server whose handler
-//! answers fast and to one whose handler never does.
+//! The lanes give the same answers: a differential test sends the same bytes to a server whose handler
+//! answers fast, to one whose handler never does, and to one where hyper answers all that the handler does not.
 
 pub mod again;
+mod bodiless;
 mod connection;
 mod diagnose;
 mod drain;

@@ -1,10 +1,10 @@
-//! The slow lane: one request through hyper. Everything that is no plain hit comes this way, with or without a
-//! body; [`exchange`] through the [`Gate`], after which the connection goes on, and [`upgrade`] with the
-//! whole connection, when it may stop being HTTP.
+//! hyper's lane: one request that has a body, or asks for another protocol. [`exchange`] through the [`Gate`], after
+//! which the connection goes on, and [`upgrade`] with the whole connection, when it may stop being HTTP.
 
 use super::drain::Drain;
 use super::framing::{Body, Framing};
 use super::gate::{Cut, Gate, Signals};
+use super::interim;
 use super::lent::Lent;
 use super::timer::Wait;
 use super::wire::Wire;
@@ -38,6 +38,16 @@ pub(super) struct Shared<H> {
     pub conn: Arc<Conn>,
     pub handler: Arc<H>,
     pub limits: Arc<Limits>,
+    /// Who answers requests without a body. Always [`Bodiless::Here`], but where a test compares.
+    pub bodiless: Bodiless,
+}
+
+/// See [`Shared`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bodiless {
+    Here,
+    #[cfg(test)]
+    ByHyper,
 }
 
 /// What the head reader has found out about a request for hyper.
@@ -83,17 +93,12 @@ where
     if let Err(refusal) = body.clone().scan(wire.buf.get(plan.head_len..).unwrap_or_default()) {
         return After::Refuse(refusal);
     }
-    let (sender, interims) = if plan.http10 {
-        (InterimSender::none(), None) // RFC 9110 §15.2: HTTP/1.0 has no 1xx
-    } else {
-        let (sender, receiver) = InterimSender::channel();
-        (sender, Some(receiver))
-    };
+    let (sender, hints) = interim::channel(plan.http10);
     let verdict = (!body.is_done()).then(Verdict::default);
     let signals = Signals::new(verdict.clone());
     let service = Once { shared, interims: sender, verdict, may_upgrade: false };
     let mut gate =
-        Gate::new(wire, &signals, (plan.head_len, body, plan.expect), limits.body_read_timeout, interims);
+        Gate::new(wire, &signals, (plan.head_len, body, plan.expect), limits.body_read_timeout, hints);
     let ended = {
         let mut builder = builder(limits);
         // Draining: hyper then says `Connection: close` in its answer.

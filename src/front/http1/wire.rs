@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes per read of a head. On the stack: an idle connection holds no read buffer.
 const READ: usize = 4096;
+/// Bytes read ahead while a handler works, to notice that the client has gone.
+const WATCH: usize = 8 * 1024;
 /// After our last byte the client gets this long, and may send this much more, before the socket is
 /// closed for good (RFC 9112 §9.6: else a reset may destroy the response on its way).
 const LINGER: Duration = Duration::from_secs(1);
@@ -52,6 +54,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         ready!(Pin::new(&mut *self.io).poll_read(cx, &mut read))?;
         self.buf.extend_from_slice(read.filled());
         Poll::Ready(Ok(read.filled().len()))
+    }
+
+    /// Looks whether the client is still there, while a handler works on its complete request: ready when it is gone.
+    ///
+    /// The socket is read ahead, at most [`WATCH`] bytes, which are kept as pipelined input. Its end, or an error, means
+    /// that the client is gone, as nginx has it. A client that merely closes its sending half before it has its answer
+    /// (legal, RFC 9112 §9.6, and rare) is taken for gone too: so this must not be asked once the answer has begun.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.buf.len() < WATCH {
+            if let Ok(0) | Err(_) = ready!(self.poll_fill(cx)) {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
     }
 
     /// Reads from the socket past `buf`, which must be empty. `None`: nothing came within `patience`.

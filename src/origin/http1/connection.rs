@@ -378,7 +378,7 @@ impl H1 {
     }
 
     /// Nothing has come since the last answer: see [`Stream::is_quiet`].
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&mut self) -> bool {
         self.stream.is_quiet()
     }
 

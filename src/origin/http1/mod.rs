@@ -7,8 +7,8 @@
 //!             bytes to leave        TCP, TLS   bytes come     the head           where the body ends
 //! ```
 //!
-//! Request and response move at the same time: a server may answer before it has read all of the request, and may not
-//! answer before it has (RFC 9112 §9.5). The first three parts and the last two are pure; `connection` moves the bytes.
+//! Request and response move at the same time: a server may answer before it has read all of the request, or only
+//! afterwards (RFC 9112 §9.5). The first three parts and the last two are pure; `connection` moves the bytes.
 //!
 //! Upgrades are hyper's (`link`): a tunnel is its business. Nothing here ever switches protocols.
 

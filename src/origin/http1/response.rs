@@ -17,6 +17,9 @@ use std::mem::MaybeUninit;
 /// So many lines are read without a table on the heap.
 const FEW: usize = 64;
 
+/// Bytes of empty lines before a head. A server that sends nothing else must not keep a request alive.
+const EMPTY: usize = 8;
+
 /// What every response begins with.
 const NAME: &[u8] = b"HTTP/1.";
 
@@ -40,9 +43,13 @@ pub(super) fn read(
 ) -> Result<Option<Head>, Fault> {
     // Empty lines before a message (RFC 9112 §2.2 speaks of requests; some servers put one behind a body).
     let empty = buffer.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-    if *searched == 0 {
-        buffer.advance(empty);
+    if empty > EMPTY {
+        return Err(Fault::Protocol);
     }
+    if empty == buffer.len() {
+        return Ok(None);
+    }
+    buffer.advance(empty);
     // What speaks another protocol may never send the end of a head.
     if buffer.iter().zip(NAME).any(|(a, b)| a != b) {
         return Err(Fault::Protocol);

@@ -106,6 +106,15 @@ fn rfc_9112_4_what_is_no_response_is_refused_before_its_end() {
 }
 
 #[test]
+fn rfc_9112_2_2_a_flood_of_empty_lines_is_refused() {
+    assert!(head_of(bytewise(b"\r\n\r\n\r\n\r\n"), LIMITS).unwrap().is_none());
+    for text in ["\r\n".repeat(5), "\n".repeat(9)] {
+        assert_eq!(head_of([text.as_bytes()], LIMITS).unwrap_err(), Fault::Protocol);
+        assert_eq!(head_of(bytewise(text.as_bytes()), LIMITS).unwrap_err(), Fault::Protocol);
+    }
+}
+
+#[test]
 fn rfc_9112_2_2_bare_cr_5_1_names_5_2_folded_lines_are_refused() {
     for lines in ["A: b\rc", "A: b\r\n c", "A: b\r\n\tc", "A: b\0", "A B: c", ": c", "no colon", "\u{e4}: c"]
     {

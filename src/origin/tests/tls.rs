@@ -176,6 +176,33 @@ async fn connect_timeout_covers_the_handshake() {
     assert_eq!(get(&origin).await.unwrap_err(), OriginError::ConnectTimeout);
 }
 
+/// What came with the answer's end has been decrypted with it: the socket has nothing, and TLS has what the first read had no room for.
+#[tokio::test]
+async fn rfc_9112_9_2_what_tls_has_in_hand_is_no_answer() {
+    /// `http1::buffer::LEAST`.
+    const FIRST_READ: usize = 8 * 1024;
+    let authority = Authority::new();
+    let server = serve(authority.acceptor("127.0.0.1", false, &[]), |mut stream| async move {
+        let mut chunk = [0; 4096];
+        let _ = stream.read(&mut chunk).await;
+        let mut text = OK.to_owned();
+        if chunk.starts_with(b"HEAD") {
+            text = "HTTP/1.1 200 OK\r\nContent-Length: 42\r\nX: ".to_owned();
+            text.push_str(&"x".repeat(FIRST_READ - text.len() - 4));
+            text.push_str("\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        }
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        plain(stream).await;
+    })
+    .await;
+    let origin = build(https(&server, trusting(&authority)));
+    let answer = send(&origin, request("HEAD", "/", empty_in()), SendOptions::default()).await.unwrap();
+    assert_eq!(read(answer).await.unwrap(), "");
+    assert_eq!(got(&origin).await, "ok");
+    assert_eq!(server.connections(), 2);
+}
+
 #[tokio::test]
 async fn rfc_9112_9_8_a_close_without_notice_leaves_a_body_without_length_incomplete() {
     for notice in [true, false] {

@@ -432,6 +432,32 @@ fn standards_9_1_s_maxage_beside_an_explicit_window_leaves_that_window_and_no_mo
 }
 
 #[test]
+fn a_rule_that_says_so_has_its_windows_beside_s_maxage_and_beside_nothing_stricter() {
+    let rule = Options {
+        stale_while_revalidate: secs(3),
+        stale_if_error: secs(4),
+        stale_despite_s_maxage: true,
+        ..Options::default()
+    };
+    for (directives, expected) in [
+        ("s-maxage=60", (3, 4, false, false)),
+        ("s-maxage=60, stale-if-error=2", (3, 2, false, false)),
+        ("s-maxage=60, must-revalidate", FORBIDDEN),
+        ("s-maxage=60, proxy-revalidate", FORBIDDEN),
+        ("s-maxage=60, no-cache", FORBIDDEN),
+        ("max-age=60, s-maxage=x", FORBIDDEN),
+        ("max-age=60", (3, 4, false, true)),
+    ] {
+        assert_eq!(stale(&[("cache-control", directives)], &rule), expected, "{directives}");
+    }
+    // Without a window of its own it changes nothing: a client's `max-stale`, a lost connection least of all.
+    let bare = Options { stale_despite_s_maxage: true, ..Options::default() };
+    assert_eq!(stale(&[("cache-control", "s-maxage=60")], &bare), FORBIDDEN);
+    let strict = Options { strict_s_maxage: true, ..rule };
+    assert_eq!(stale(&[("cache-control", "s-maxage=60")], &strict), FORBIDDEN);
+}
+
+#[test]
 fn rfc5861_the_origin_s_windows_and_where_it_sent_none_the_rule_s() {
     let none = Options::default();
     let rule = Options { stale_while_revalidate: secs(3), stale_if_error: secs(4), ..Options::default() };

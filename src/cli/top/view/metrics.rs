@@ -113,15 +113,17 @@ fn memory(history: &History, now: &Status, cells: usize) -> Metric {
     let used = |status: &Status| {
         (status.memory.capacity > 0).then(|| status.memory.bytes as f64 / status.memory.capacity as f64)
     };
-    let evicted = history.rate(MINUTE, |status| status.memory.evicted_size);
+    let evicted = format::rate(history.rate(MINUTE, |status| status.memory.evicted_size));
+    let capacity = format::bytes(now.memory.capacity as f64);
     Metric {
         name: "Memory",
         figure: format::bytes(now.memory.bytes as f64),
-        note: format!(
-            "of {} · {} evicted / s",
-            format::bytes(now.memory.capacity as f64),
-            format::rate(evicted)
-        ),
+        note: match now.memory.resident {
+            Some(resident) => {
+                format!("of {capacity} · {evicted} evicted/s · {} resident", format::bytes(resident as f64))
+            }
+            None => format!("of {capacity} · {evicted} evicted/s"),
+        },
         tone: Tone::Accent,
         course: history.series(cells, |_, status| used(status)),
     }
@@ -132,6 +134,17 @@ fn by_largest(values: Vec<Option<f64>>) -> Vec<Option<f64>> {
     let largest = values.iter().flatten().copied().fold(0.0, f64::max);
     let share = |value: f64| if largest > 0.0 { value / largest } else { 0.0 };
     values.into_iter().map(|value| value.map(share)).collect()
+}
+
+/// As many of a note's parts as there is room for, so that no figure loses its end; the first in any case.
+fn fitted(note: &str, width: u16) -> &str {
+    let mut note = note;
+    while note.chars().count() > usize::from(width)
+        && let Some((start, _)) = note.rsplit_once(" · ")
+    {
+        note = start;
+    }
+    note
 }
 
 /// One figure as text.
@@ -157,7 +170,7 @@ pub fn rows(frame: &mut Frame, area: Rect, history: &History, theme: Theme) {
         let text = Line::styled(metric.figure.clone(), theme.style(Tone::Strong));
         frame.render_widget(text.right_aligned(), figure);
         draw_course(frame, course, metric, theme);
-        frame.render_widget(Span::styled(metric.note.clone(), theme.style(Tone::Quiet)), note);
+        frame.render_widget(Span::styled(fitted(&metric.note, note.width), theme.style(Tone::Quiet)), note);
     }
 }
 
@@ -180,7 +193,7 @@ pub fn tiles(frame: &mut Frame, area: Rect, history: &History, theme: Theme) {
         let figure = Line::styled(metric.figure.clone(), theme.style(Tone::Strong));
         frame.render_widget(figure.right_aligned(), head);
         draw_course(frame, course, metric, theme);
-        frame.render_widget(Span::styled(metric.note.clone(), theme.style(Tone::Quiet)), note);
+        frame.render_widget(Span::styled(fitted(&metric.note, note.width), theme.style(Tone::Quiet)), note);
     }
 }
 

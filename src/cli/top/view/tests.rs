@@ -30,7 +30,7 @@ pub fn snapshot(second: u64) -> Value {
         "stale_served": [ { "why": "stale-while-revalidate", "count": second } ],
         "refused": [ { "reason": "too-many-requests", "count": 17 } ],
         "connections": 1204, "inflight": 3,
-        "memory": { "bytes": 220_000_000 + second * 300_000, "capacity": 536_870_912, "entries": 30_412, "evicted_size": second * 4 },
+        "memory": { "bytes": 220_000_000 + second * 300_000, "capacity": 536_870_912, "resident": 410_000_000, "entries": 30_412, "evicted_size": second * 4 },
         "origins": {
             "app": { "up": true, "waiting": 0, "answers": { "2xx": misses, "5xx": second / 8 },
                      "latency": { "buckets": [0, 0, 0, misses, misses / 3, misses / 70] },

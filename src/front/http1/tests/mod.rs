@@ -1,5 +1,6 @@
 //! Requirements of HTTP/1 connections, stated on the wire: bytes in, bytes out.
 
+mod bodiless;
 mod conversation;
 mod differential;
 mod framing;

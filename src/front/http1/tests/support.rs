@@ -1,5 +1,6 @@
 //! A scripted handler, a client that speaks bytes, and a reader of what comes back.
 
+use super::super::connection;
 use crate::body::{Chunks, InBody, OutBody, Window};
 use crate::front::handler::{Conn, FastRequest, Handler, Limits};
 use crate::front::known::Known;
@@ -8,6 +9,7 @@ use crate::interim::{Interim, InterimSender};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::pin::Pin;
@@ -121,6 +123,9 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
         tokio::spawn(drain(request.into_body(), seen));
         return plain(OutBody::Chunks(filler(len.parse().unwrap())));
     }
+    if let Some(script) = target.strip_prefix("/pieces/") {
+        return scripted(script, request.method());
+    }
     match &*target {
         "/echo" => match request.into_body().collect().await {
             Ok(collected) => {
@@ -205,9 +210,21 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
             response
         }
         "/fields" => {
-            let fields = request.headers().iter().map(|(n, v)| format!("{n}: {}\n", v.to_str().unwrap()));
+            let fields = request
+                .headers()
+                .iter()
+                .map(|(n, v)| format!("{n}: {}\n", String::from_utf8_lossy(v.as_bytes())));
             let text = format!("{:?} {}\n{}", request.version(), request.uri(), fields.collect::<String>());
             plain(OutBody::full(text))
+        }
+        "/events" => {
+            let (sender, events) = tokio::sync::mpsc::channel(1);
+            tokio::spawn(async move {
+                sender.send("first\n\n").await.unwrap();
+                seen.release.notified().await;
+                sender.send("second\n\n").await.unwrap();
+            });
+            plain(OutBody::stream(Events(events)))
         }
         "/wait" => {
             let guard = Dropped(seen.clone());
@@ -221,6 +238,103 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
             tokio::task::yield_now().await;
             plain(OutBody::full("miss"))
         }
+    }
+}
+
+/// `STATUS/OPS?FACTS`. Ops, between commas: `p` pending once, a number: so many bytes at once, `t` trailers, `e` an error.
+/// Facts: `length=N` is announced by `Content-Length`; `exact`: the body knows its length; `end`: and when it is over;
+/// `trailer`: `X-Sum` is announced; `close`: `Connection: close`; `chunked`: `Transfer-Encoding: chunked`.
+fn scripted(script: &str, method: &Method) -> Response<OutBody> {
+    let (path, facts) = script.split_once('?').unwrap_or((script, ""));
+    let (status, ops) = path.split_once('/').unwrap();
+    let facts: Vec<&str> = facts.split('&').collect();
+    let ops: VecDeque<Op> = ops.split(',').filter(|op| !op.is_empty()).map(Op::from).collect();
+    let length: u64 = ops.iter().map(|op| if let Op::Data(n) = op { *n as u64 } else { 0 }).sum();
+    let is_head = method == Method::HEAD;
+    let exact = (facts.contains(&"exact") && !is_head).then_some(length);
+    let body = Scripted { ops, exact, knows_end: facts.contains(&"end"), letter: 0 };
+    let mut response = plain(OutBody::stream(body));
+    *response.status_mut() = status.parse().unwrap();
+    let headers = response.headers_mut();
+    for fact in facts {
+        match fact {
+            "trailer" => drop(headers.insert("trailer", HeaderValue::from_static("x-other, X-Sum"))),
+            "close" => drop(headers.insert("connection", HeaderValue::from_static("close"))),
+            "chunked" => drop(headers.insert("transfer-encoding", HeaderValue::from_static("chunked"))),
+            "undated" => drop(headers.remove("date")),
+            "link" => {
+                headers.append("link", HeaderValue::from_static("</a>"));
+                headers.append("x-between", HeaderValue::from_static(""));
+                headers.append("link", HeaderValue::from_static("</b>"));
+            }
+            _ => {
+                if let Some(length) = fact.strip_prefix("length=") {
+                    headers.append("content-length", length.parse().unwrap());
+                }
+            }
+        }
+    }
+    response
+}
+
+#[derive(Clone, Copy)]
+enum Op {
+    Pending,
+    Data(usize),
+    Trailers,
+    Error,
+}
+
+impl From<&str> for Op {
+    fn from(text: &str) -> Self {
+        match text {
+            "p" => Self::Pending,
+            "t" => Self::Trailers,
+            "e" => Self::Error,
+            number => Self::Data(number.parse().unwrap()),
+        }
+    }
+}
+
+struct Scripted {
+    ops: VecDeque<Op>,
+    exact: Option<u64>,
+    knows_end: bool,
+    letter: u8,
+}
+
+impl http_body::Body for Scripted {
+    type Data = Bytes;
+    type Error = io::Error;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, io::Error>>> {
+        Poll::Ready(match self.ops.pop_front() {
+            None => None,
+            Some(Op::Pending) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(Op::Data(n)) => {
+                self.letter = (self.letter + u8::from(n > 0)) % 26;
+                self.exact = self.exact.map(|left| left - n as u64);
+                Some(Ok(http_body::Frame::data(Bytes::from(vec![b'a' + self.letter; n]))))
+            }
+            Some(Op::Trailers) => {
+                let mut trailers = HeaderMap::new();
+                trailers.insert("x-sum", HeaderValue::from_static("7"));
+                trailers.insert("x-unannounced", HeaderValue::from_static("8"));
+                Some(Ok(http_body::Frame::trailers(trailers)))
+            }
+            Some(Op::Error) => Some(Err(io::Error::other("origin broke"))),
+        })
+    }
+    fn is_end_stream(&self) -> bool {
+        self.knows_end && self.ops.is_empty()
+    }
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.exact.map_or_else(Default::default, http_body::SizeHint::with_exact)
     }
 }
 
@@ -257,6 +371,19 @@ impl http_body::Body for Pieces {
             return Poll::Pending;
         }
         Poll::Ready(self.0.pop_front().map(|piece| piece.map(http_body::Frame::data)))
+    }
+}
+
+/// Arrives when it does.
+struct Events(tokio::sync::mpsc::Receiver<&'static str>);
+impl http_body::Body for Events {
+    type Data = Bytes;
+    type Error = io::Error;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(cx).map(|event| event.map(|text| Ok(http_body::Frame::data(text.into()))))
     }
 }
 
@@ -323,6 +450,14 @@ pub fn connect_with(handler: &Arc<Script>, limits: Limits, pipe: usize) -> Clien
     let (io, far) = tokio::io::duplex(pipe);
     let (drain, told) = watch::channel(false);
     let server = super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::new(limits), told);
+    Client { io, drain, server: tokio::spawn(server) }
+}
+
+/// Like [`connect_with`], but what has no body is answered by hyper too.
+pub fn connect_by_hyper(handler: &Arc<Script>, pipe: usize) -> Client {
+    let (io, far) = tokio::io::duplex(pipe);
+    let (drain, told) = watch::channel(false);
+    let server = connection::serve_by_hyper(far, conn(false), handler.clone(), Arc::default(), told);
     Client { io, drain, server: tokio::spawn(server) }
 }
 
