@@ -31,6 +31,8 @@ test("it is live at once, and its figures move", async () => {
   await until("the first snapshot", async () => (await text("#state-text")) === "live");
   await until("some hits", async () => number(await cell("hit", 5)) > 20);
   const before = number(await cell("hit", 5));
+  const ratio = await text("#tile-hits output");
+  await until("another hit ratio", async () => (await text("#tile-hits output")) !== ratio);
   await until("more hits", async () => number(await cell("hit", 5)) > before + 20);
   await until("a rate", async () => number(await text("#tile-requests output")) > 10);
   assert.match(await text("#tile-hits output"), /^\d+\.\d %$/);
@@ -175,6 +177,27 @@ test("a lost connection is said, and found again", async () => {
   await until("figures of the new process only", async () => number(await cell("hit", 5)) < 1e6 && /up \d+ s/.test(await text("#uptime")));
   browser.problems = browser.problems.filter((problem) => !/ERR_(CONNECTION|INCOMPLETE|EMPTY)/.test(problem));
   nothingWrong();
+});
+
+test("why a page is not cached is told from nothing: the explain form after one visit", async () => {
+  const rules = "[{ name: all, origin: app, ttl: 1m, force: true }]"; // as somebody would try first
+  const visited = await Larder.start({ admin: "{}", rules });
+  const opened = await browser.open(visited.admin);
+  try {
+    await request(`${visited.site}/account`);
+    await opened.fill("#explain-url", `${visited.site}/account`);
+    await opened.press("#explain-url", "Enter");
+    const explained = opened.locator("#explained");
+    await until("the reason", async () => /was not stored: set-cookie/.test(await explained.innerText()));
+    assert.match(await explained.innerText(), /set set_cookie: strip in a rule/);
+    const reason = opened.locator("#not-stored li", { hasText: "set-cookie" });
+    await until("the reason among all", async () => (await reason.count()) > 0);
+    nothingWrong();
+  } finally {
+    await opened.close();
+    await visited.stop();
+    browser.problems = browser.problems.filter((problem) => !/ERR_(CONNECTION|INCOMPLETE|EMPTY)/.test(problem));
+  }
 });
 
 test("with tokens it asks for one, and shows what that allows", async () => {

@@ -47,8 +47,8 @@ export function request(url, headers = {}, method = "GET") {
 }
 
 export class Larder {
-  /** With the sample configuration, and these lines in the place of its `admin` section. */
-  static async start({ admin, port, adminPort } = {}) {
+  /** With the sample configuration; or, where `admin` is given, with that section and `rules` over the same site. */
+  static async start({ admin, rules = "[{ name: all, origin: app }]", port, adminPort } = {}) {
     const larder = new Larder();
     larder.port = port ?? (await freePort());
     larder.adminPort = adminPort ?? (await freePort());
@@ -58,7 +58,7 @@ export class Larder {
     let config = path.join(root, "config.yaml");
     if (admin) {
       config = path.join(larder.folder, "config.yaml");
-      await writeFile(config, `admin: ${admin}\norigins: { app: { servers: [demo] } }\nrules: [{ name: all, origin: app }]\n`);
+      await writeFile(config, `admin: ${admin}\norigins: { app: { servers: [demo] } }\nrules: ${rules}\n`);
     }
     const listen = ["--listen", `127.0.0.1:${larder.port}`, "--admin", `127.0.0.1:${larder.adminPort}`];
     larder.process = spawn(process.env.LARDER, ["serve", "-c", config, ...listen], { stdio: ["ignore", "ignore", "pipe"] });
