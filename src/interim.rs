@@ -16,20 +16,21 @@ pub const QUEUE: usize = 16;
 
 /// Where a fetch puts the interim responses it sees. Dropped ones are hints lost, nothing else.
 #[derive(Clone, Debug, Default)]
-pub struct InterimSender(Option<mpsc::Sender<Interim>>);
+pub struct InterimSender(Option<mpsc::Sender<Box<Interim>>>);
 
 impl InterimSender {
     /// Swallows everything: background work, or a protocol that can't carry 1xx (HTTP/1.0).
     pub const fn none() -> Self {
         Self(None)
     }
-    pub fn channel() -> (Self, mpsc::Receiver<Interim>) {
+    /// Nearly all requests have one and use it for nothing: tokio makes room for 32 items at once, so these are pointers.
+    pub fn channel() -> (Self, mpsc::Receiver<Box<Interim>>) {
         let (tx, rx) = mpsc::channel(QUEUE);
         (Self(Some(tx)), rx)
     }
     pub fn send(&self, interim: Interim) {
         if let Some(tx) = &self.0 {
-            let _ = tx.try_send(interim);
+            let _ = tx.try_send(Box::new(interim));
         }
     }
     pub const fn is_some(&self) -> bool {

@@ -1,5 +1,5 @@
-//! Where clients connect: listeners, TLS, the strict HTTP/1 head reader, the fast lane and its hand-over to
-//! hyper, HTTP/2, request normalisation, and the one place that turns an error into a response. Nothing here
+//! Where clients connect: listeners, TLS, the strict HTTP/1 head reader and the lanes behind it (one is
+//! hyper's), HTTP/2, request normalisation, and the one place that turns an error into a response. Nothing here
 //! decides what is cached: that is behind [`handler::Handler`].
 
 mod dry;

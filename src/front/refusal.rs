@@ -9,6 +9,7 @@
 //! from the store or the origin). All are `no-store`.
 
 use crate::body::OutBody;
+use crate::semantics::fields::push_line;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -222,7 +223,7 @@ fn proxy_status(refusal: Refusal, name: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(member.parameter(key, token).finish()).ok()
 }
 
-/// A self-made response in full, as HTTP/1.1 bytes, for a connection that has not got as far as hyper.
+/// A self-made response in full, as HTTP/1.1 bytes, for what no handler has answered.
 /// `date` is an IMF-fixdate (RFC 9110 §6.6.1). Bodies of [`OutBody::Stream`] are not for here and are left out.
 pub fn encode_http1(response: &Response<OutBody>, date: &str) -> Bytes {
     let status = response.status();
@@ -231,10 +232,7 @@ pub fn encode_http1(response: &Response<OutBody>, date: &str) -> Bytes {
     let _ = write!(out, "HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default());
     let _ = write!(out, "date: {date}\r\n");
     for (name, value) in response.headers() {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        push_line(&mut out, name, value);
     }
     out.extend_from_slice(b"\r\n");
     if let OutBody::Chunks(chunks) = response.body() {

@@ -91,21 +91,6 @@ pub struct Origin {
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-/// An attempt that got no head.
-struct Failure {
-    error: OriginError,
-    /// The request itself, if nothing of it was written.
-    unsent: Option<Request<Upload>>,
-    /// Not a byte of an answer came.
-    silent: bool,
-}
-
-impl From<Refused> for Failure {
-    fn from(r: Refused) -> Self {
-        Self { error: r.error, unsent: r.unsent, silent: r.silent }
-    }
-}
-
 /// A connection to send one request on.
 enum Channel {
     Http1(Box<H1>),
@@ -266,7 +251,7 @@ impl Origin {
     /// The next attempt after a failed one, or its error.
     fn next(
         &self,
-        failure: Failure,
+        failure: Refused,
         job: &Job<'_>,
         tried: &[usize],
         key_hash: u64,
@@ -333,18 +318,18 @@ impl Origin {
         server: &Arc<Server>,
         mut request: Request<Upload>,
         job: &Job<'_>,
-    ) -> Result<Response<Source>, Failure> {
+    ) -> Result<Response<Source>, Refused> {
         // An upgrade takes its connection away for good, and can't be repeated: it gets one of its own.
         let mut fresh = job.outgoing.upgrade;
         loop {
             let channel = match self.channel(server, job.outgoing.upgrade, fresh).await {
                 Ok(channel) => channel,
-                Err(error) => return Err(Failure { error, unsent: Some(request), silent: true }),
+                Err(error) => return Err(Refused { error, unsent: Some(request), silent: true }),
             };
             let is_http2 = matches!(channel, Channel::Http2(..));
             let policy = &self.settings.host_header;
             if let Err(error) = message::address(&mut request, job.outgoing, server, policy, is_http2) {
-                return Err(Failure { error, unsent: None, silent: true });
+                return Err(Refused { error, unsent: None, silent: true });
             }
             let (sent, reused) = match channel {
                 Channel::Http1(mut conn) => {
@@ -353,7 +338,6 @@ impl Origin {
                     (sent.map(|head| head.map(|()| Source::Http1(conn))), reused)
                 }
                 Channel::Http2(mut sender, reused) => {
-                    listen_for_interims(&mut request, job);
                     let sent = send_h2(&mut sender, request, job.exchange, job.limit).await;
                     (sent.map(|response| response.map(Source::Http2)), reused)
                 }
@@ -369,12 +353,12 @@ impl Origin {
             };
             let stale = reused && !fresh && refused.silent && refused.error == OriginError::Reset;
             if !stale {
-                return Err(refused.into());
+                return Err(refused);
             }
             fresh = true;
             request = match refused.unsent.or_else(|| job.again()) {
                 Some(request) => request,
-                None => return Err(Failure { error: refused.error, unsent: None, silent: true }),
+                None => return Err(Refused { error: refused.error, unsent: None, silent: true }),
             };
         }
     }
@@ -516,7 +500,7 @@ fn health_path(text: &str) -> Result<PathAndQuery, BuildError> {
     }
 }
 
-/// For hyper.
+/// For hyper's HTTP/1.1; its HTTP/2 never asks.
 fn listen_for_interims(request: &mut Request<Upload>, job: &Job<'_>) {
     let (interim, exchange) = (job.interim.clone(), Arc::clone(job.exchange));
     hyper::ext::on_informational(request, move |response| {
@@ -528,7 +512,7 @@ fn listen_for_interims(request: &mut Request<Upload>, job: &Job<'_>) {
 }
 
 async fn sweep(origin: Weak<Origin>, idle_timeout: Duration) {
-    // Servers close idle connections when they like, and only here is it noticed.
+    // Servers close idle connections when they like; until one is taken, only here is it noticed.
     let every = (idle_timeout / 2).clamp(Duration::from_secs(1), Duration::from_secs(5));
     loop {
         tokio::time::sleep(every).await;

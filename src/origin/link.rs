@@ -59,12 +59,7 @@ impl Tunnel {
         exchange: &Exchange,
         limit: Duration,
     ) -> Result<Response<Incoming>, Refused> {
-        match exchange.head(self.sender.try_send_request(request), limit).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(failed)) => Err(refused(failed, exchange)),
-            // Never repeated: whether a byte came is no matter.
-            Err(error) => Err(Refused { error, unsent: None, silent: true }),
-        }
+        head(self.sender.try_send_request(request), exchange, limit).await
     }
 
     /// The connection now belongs to whoever asked for the upgrade, and with it its place.
@@ -109,7 +104,15 @@ pub(super) async fn send_h2(
     exchange: &Exchange,
     limit: Duration,
 ) -> Result<Response<Incoming>, Refused> {
-    match exchange.head(sender.try_send_request(request), limit).await {
+    head(sender.try_send_request(request), exchange, limit).await
+}
+
+/// Waits for what hyper makes of a request. Whether a byte came is not known here, and taken for no.
+async fn head<F>(sent: F, exchange: &Exchange, limit: Duration) -> Result<Response<Incoming>, Refused>
+where
+    F: Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>,
+{
+    match exchange.head(sent, limit).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(failed)) => Err(refused(failed, exchange)),
         Err(error) => Err(Refused { error, unsent: None, silent: true }),

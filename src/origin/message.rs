@@ -40,7 +40,7 @@ pub(super) fn prepare(parts: &mut Parts, body: &InBody) -> Outgoing {
         // The encoder holds the body to it.
         parts.headers.insert(CONTENT_LENGTH, length);
     } else {
-        // Said outright, because hyper takes a GET of unknown length for one without a body.
+        // Said outright: the server must know, and hyper, which has the upgrades, takes a GET of unknown length for one without a body.
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Outgoing {
@@ -103,14 +103,8 @@ pub(super) fn check<B>(
     if headers.len() > max_headers {
         return Err(OriginError::HeadTooLarge);
     }
-    let length = content_length(headers)?;
-    if let Some(coding) = headers.remove(TRANSFER_ENCODING) {
-        // RFC 9112 §6.1: both at once is how responses are split. And we never said that we take any other coding
-        // (`TE`), so that nothing but chunked may be there; a second line was on its way to be one.
-        if length.is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Err(OriginError::Protocol);
-        }
-    }
+    framing(headers)?;
+    headers.remove(TRANSFER_ENCODING);
     if status == StatusCode::NO_CONTENT {
         // RFC 9110 §8.6 forbids it there; forwarded, it could make a client wait.
         headers.remove(CONTENT_LENGTH);
@@ -118,8 +112,24 @@ pub(super) fn check<B>(
     Ok(())
 }
 
+/// The length that is told, and whether the body is chunked.
+///
+/// # Errors
+/// `Protocol`: both, which is how responses are split (RFC 9112 §6.1); lengths that differ; or a coding other than chunked, before it,
+/// behind it or twice: we never said that we take one (`TE`).
+pub(super) fn framing(headers: &mut HeaderMap) -> Result<(Option<u64>, bool), OriginError> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let (coding, more) = (codings.next(), codings.next().is_some());
+    let chunked = coding.is_some();
+    if more || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(OriginError::Protocol);
+    }
+    let length = content_length(headers)?;
+    if chunked && length.is_some() { Err(OriginError::Protocol) } else { Ok((length, chunked)) }
+}
+
 /// All values of `Content-Length` agree (RFC 9110 §8.6): then one is left.
-pub(super) fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, OriginError> {
+fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, OriginError> {
     let mut found = None;
     let mut values = 0;
     for line in headers.get_all(CONTENT_LENGTH) {

@@ -50,27 +50,34 @@ impl Pool {
 
     /// Closes the longest unused until at most `room` are left.
     pub fn shrink(&self, room: usize) {
+        let mut gone = Vec::new();
         let mut lists = self.lock();
         let mut total: usize = lists.iter().map(VecDeque::len).sum();
         while total > room {
             let oldest =
                 lists.iter_mut().filter(|l| !l.is_empty()).min_by_key(|l| l.front().map(|c| c.idle_since));
-            match oldest.and_then(VecDeque::pop_front) {
-                Some(conn) => conn.retire(),
-                None => return,
-            }
+            let Some(conn) = oldest.and_then(VecDeque::pop_front) else { break };
+            gone.push(conn);
             total -= 1;
         }
+        drop(lists); // every request takes it; closing asks the kernel
+        gone.into_iter().for_each(|conn| conn.retire());
     }
 
     /// Closes what has been unused for too long, and what servers have closed.
     pub fn sweep(&self, now: Mono) {
-        for list in self.lock().iter_mut() {
-            for mut conn in std::mem::take(list) {
+        let servers = self.lock().len();
+        for server in 0..servers {
+            let mut at = 0;
+            loop {
+                // One at a time, and looked at without the lock: each costs a call to the kernel.
+                let next = self.lock().get_mut(server).and_then(|list| list.remove(at));
+                let Some(mut conn) = next else { break };
                 if self.is_over(&conn, now) || !conn.is_quiet() {
                     conn.retire();
-                } else {
-                    list.push_back(conn);
+                } else if let Some(list) = self.lock().get_mut(server) {
+                    list.insert(at.min(list.len()), conn);
+                    at += 1;
                 }
             }
         }

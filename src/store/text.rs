@@ -12,6 +12,7 @@
 //! Fields are lines as HTTP/1.1 sends them, lines of one name next to each other. That they can be told apart is what
 //! `HeaderName` and `HeaderValue` promise: no colon in a name, and neither CR nor LF in a value.
 
+use crate::semantics::fields::push_line;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
@@ -80,13 +81,6 @@ impl<'t> Lines<'t> {
         let name = self.clone().next().map(|(name, _)| name);
         self.take_while(move |(other, _)| Some(*other) == name).map(|(_, value)| value)
     }
-}
-
-pub fn push_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
 }
 
 pub(super) fn push_lines(out: &mut Vec<u8>, fields: &HeaderMap) {

@@ -18,10 +18,11 @@ use crate::engine::deliver::{self, CACHE_STATUS, bodyless};
 use crate::engine::policy::{HeaderEdits, HeaderSource, Policy};
 use crate::engine::site::Site;
 use crate::semantics::cache_status::Member;
+use crate::semantics::fields::push_line;
 use crate::semantics::{preconditions, range};
 use crate::store::entry::Described;
 use crate::store::entry::{HeadParts, Meta, PreparedHead, field_bytes};
-use crate::store::text::{Lines, push_line};
+use crate::store::text::Lines;
 use bytes::Bytes;
 use http::header::{
     AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, TE, TRANSFER_ENCODING, UPGRADE, VIA,

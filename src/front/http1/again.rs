@@ -6,7 +6,7 @@
 //! This is a short cut through [`head`](super::head) for requests it has judged before, and never judges by itself: what is
 //! not exactly `GET` or `HEAD`, one space, an origin-form target, ` HTTP/1.1`, CRLF and the remembered bytes goes there.
 
-use super::head::{Head, TARGET_MAX};
+use super::head::{self, Head, TARGET_MAX};
 use super::target;
 use crate::front::handler::{FastRequest, Limits, Lines};
 use std::ops::Range;
@@ -91,8 +91,8 @@ impl Again {
         let start = head.method.len() + head.target.len() + 2 + 8 + 2;
         let Some(block) = bytes.get(start..head.len).filter(|block| block.len() <= MOST) else { return };
         let place = |piece: &[u8]| {
-            let from = (piece.as_ptr() as usize).checked_sub(block.as_ptr() as usize)?;
-            Some((u16::try_from(from).ok()?, u16::try_from(from + piece.len()).ok()?))
+            let at = head::place(block, piece)?;
+            Some((u16::try_from(at.start).ok()?, u16::try_from(at.end).ok()?))
         };
         for header in head.headers {
             // An empty value may point anywhere.

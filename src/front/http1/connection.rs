@@ -56,20 +56,14 @@ pub async fn serve<IO, H>(
     Connection::new(wire, shared, drain).run().await;
 }
 
-/// The same, with requests that have no body going through hyper too: what the own lane is compared with.
+/// For tests, which say who answers requests without a body.
 #[cfg(test)]
-pub(super) async fn serve_by_hyper<IO, H>(
-    io: IO,
-    conn: Arc<Conn>,
-    handler: Arc<H>,
-    limits: Arc<Limits>,
-    drain: watch::Receiver<bool>,
-) where
+pub(super) async fn serve_shared<IO, H>(io: IO, shared: Shared<H>, drain: watch::Receiver<bool>)
+where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let wire = Wire::new(io, &[], limits.write_stall_timeout);
-    let shared = Shared { conn, handler, limits, bodiless: Bodiless::ByHyper };
+    let wire = Wire::new(io, &[], shared.limits.write_stall_timeout);
     Connection::new(wire, shared, drain).run().await;
 }
 
@@ -413,7 +407,7 @@ fn upgrade_lines(head: &Head<'_, '_>, bytes: &[u8]) -> Vec<Range<usize>> {
     let lines = head.headers.iter().filter(|line| line.name.eq_ignore_ascii_case("upgrade"));
     lines
         .filter_map(|line| {
-            let start = (line.name.as_ptr() as usize).checked_sub(bytes.as_ptr() as usize)?;
+            let start = head::place(bytes, line.name.as_bytes())?.start;
             let end = bytes.get(start..head.len)?.iter().position(|&byte| byte == b'\n')?;
             Some(start..start + end + 1)
         })

@@ -14,6 +14,7 @@ use super::target::{self, Form};
 use crate::front::handler::Limits;
 use crate::front::refusal::Refusal;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// Longer than any registered method (`UPDATEREDIRECTREF` has 17): 501 (RFC 9112 §3).
 const METHOD_MAX: usize = 32;
@@ -89,8 +90,9 @@ pub(super) fn read<'h, 'b>(
 /// accepts, each line but the last two is followed by a header line, so it is enough to look before those and at the end.
 fn only_crlf(head: &[u8], headers: &[httparse::Header<'_>]) -> bool {
     let ends_before = |name: &str| {
-        let start = (name.as_ptr() as usize).checked_sub(head.as_ptr() as usize);
-        start.and_then(|start| head.get(..start)).is_some_and(|before| before.ends_with(b"\r\n"))
+        place(head, name.as_bytes())
+            .and_then(|at| head.get(..at.start))
+            .is_some_and(|before| before.ends_with(b"\r\n"))
     };
     head.ends_with(b"\r\n\r\n") && headers.iter().all(|header| ends_before(header.name))
 }
@@ -117,6 +119,13 @@ pub(super) fn worth_reading(bytes: &[u8], seen: usize, limits: &Limits) -> bool 
         || news.windows(2).any(|pair| pair == b"\n\n")
         || news.windows(3).any(|three| three == b"\n\r\n")
         || outgrown(bytes, limits).is_some()
+}
+
+/// Where `piece`, which is a part of `block`, stands in it; `None`: it is none, as an empty one may be.
+pub(super) fn place(block: &[u8], piece: &[u8]) -> Option<Range<usize>> {
+    let from = (piece.as_ptr() as usize).checked_sub(block.as_ptr() as usize)?;
+    let to = from.checked_add(piece.len()).filter(|to| *to <= block.len())?;
+    Some(from..to)
 }
 
 #[cfg(test)]

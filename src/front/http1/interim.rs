@@ -2,6 +2,7 @@
 
 use super::wire::Wire;
 use crate::interim::{Interim, InterimSender};
+use crate::semantics::fields::push_line;
 use crate::semantics::hop;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use std::io::{self, Write as _};
@@ -17,7 +18,7 @@ const MOST: usize = 16;
 #[derive(Default)]
 pub(super) struct Hints {
     /// `None` once there may be no more, or when the client can't have any.
-    queue: Option<mpsc::Receiver<Interim>>,
+    queue: Option<mpsc::Receiver<Box<Interim>>>,
     /// How many have been taken from it.
     taken: usize,
     /// Encoded, from `unsent_from` on not written yet.
@@ -59,7 +60,7 @@ impl Hints {
             self.taken += 1;
             self.unsent.clear();
             self.unsent_from = 0;
-            encode(next, &mut self.unsent);
+            encode(*next, &mut self.unsent);
         }
     }
 
@@ -106,10 +107,7 @@ fn encode(mut interim: Interim, out: &mut Vec<u8>) {
     // Writing to a Vec never fails.
     let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", interim.status.as_str());
     for (name, value) in &interim.headers {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        push_line(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -1,8 +1,8 @@
 //! Request targets and hosts (RFC 9112 §3.2, RFC 9110 §4.2, §7.2): which we take, and in which of the four
 //! forms they came.
 //!
-//! Bytes: what [`http::Uri`] takes and nothing else, because hyper builds one after us, and a target that
-//! we let pass and it refuses would be answered by it, without our Proxy-Status. That is RFC 3986 with the
+//! Bytes: what [`http::Uri`] takes and nothing else, because `bodiless` and hyper build one after us, and a target that
+//! we let pass and hyper refuses would be answered by it, without our Proxy-Status. That is RFC 3986 with the
 //! additions of the WHATWG (`|`, `^`, `\`, `[`, `]`; quotes and braces in paths) that clients send unencoded.
 //! Non-ASCII is refused although `Uri` would take UTF-8: whoever percent-encodes it makes another URL of it,
 //! and so another key (standards.md §8.5).

@@ -89,7 +89,7 @@ fn with_body(
 /// another message's.
 async fn handle(
     handling: impl Future<Output = Response<OutBody>>,
-    mut queue: mpsc::Receiver<Interim>,
+    mut queue: mpsc::Receiver<Box<Interim>>,
     respond: &mut SendResponse<Bytes>,
 ) -> Result<Response<OutBody>, StreamEnd> {
     let mut handling = std::pin::pin!(handling);
@@ -100,13 +100,13 @@ async fn handle(
             _ = poll_fn(|cx| respond.poll_reset(cx)) => return Err(StreamEnd::Reset),
             response = &mut handling => break response,
             interim = queue.recv(), if open => match interim {
-                Some(interim) => send_interim(interim, respond),
+                Some(interim) => send_interim(*interim, respond),
                 None => open = false,
             },
         }
     };
     while let Ok(interim) = queue.try_recv() {
-        send_interim(interim, respond);
+        send_interim(*interim, respond);
     }
     Ok(response)
 }

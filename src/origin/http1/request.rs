@@ -1,7 +1,6 @@
 //! Writing requests (RFC 9112 §3, §5, §7.1). Pure: a head and the pieces of a body become the bytes that are to leave,
 //! small ones gathered into one write, large ones untouched.
 
-use crate::body::BoxError;
 use bytes::{Buf, Bytes};
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST,
@@ -82,12 +81,6 @@ impl Mismatch {
             Self::TooLong => "request body longer than its Content-Length",
             Self::TooShort => "request body shorter than its Content-Length",
         }
-    }
-}
-
-impl From<Mismatch> for BoxError {
-    fn from(mismatch: Mismatch) -> Self {
-        mismatch.as_str().into()
     }
 }
 

@@ -9,10 +9,13 @@ use super::framing::{Framing, Malformed};
 use super::{Fault, Limits};
 use crate::origin::message;
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use httparse::{EMPTY_HEADER, Header, ParserConfig};
 use std::mem::MaybeUninit;
+
+/// Different names of fields; no limit on lines. Beyond 6,553 colliding ones a map refuses the next, and panics where it is not asked.
+const MOST_NAMES: usize = 6_000;
 
 /// So many lines are read without a table on the heap.
 const FEW: usize = 64;
@@ -111,14 +114,15 @@ fn parse<'b>(bytes: &'b Bytes, table: &mut [MaybeUninit<Header<'b>>]) -> Result<
 
 /// Values are slices of what was read.
 fn map(bytes: &Bytes, lines: &[Header<'_>]) -> Option<HeaderMap> {
-    // A map holds no more than 32,768 names; what can't be reserved can't be filled either.
+    // A map holds no more than 24,576 names, and fewer of names that were chosen to collide; what can't be reserved can't be filled either.
     let mut headers = HeaderMap::try_with_capacity(lines.len()).ok()?;
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).ok()?;
         headers.try_append(name, value).ok()?;
     }
-    Some(headers)
+    // There must be room for what is added later.
+    (headers.keys_len() <= MOST_NAMES).then_some(headers)
 }
 
 /// The fields of a trailer section, which is `bytes` from its first to its last.
@@ -151,19 +155,9 @@ pub(super) fn fields(bytes: Bytes, limits: &Limits) -> Result<HeaderMap, Malform
 /// # Errors
 /// `Protocol`: its fields can be read in two ways, or not at all.
 pub(super) fn framing(head: &mut Head, method: &Method) -> Result<Framing, Fault> {
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    let (coding, more) = (codings.next(), codings.next().is_some());
-    if let Some(coding) = coding {
-        // §6.1: HTTP/1.0 has no transfer codings; and we never said that we take another than chunked (`TE`), so that
-        // nothing else may be there, before it, behind it or twice.
-        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if more || !chunked || head.version == Version::HTTP_10 {
-            return Err(Fault::Protocol);
-        }
-    }
-    let chunked = coding.is_some();
-    let length = message::content_length(&mut head.headers).map_err(|_| Fault::Protocol)?;
-    if chunked && length.is_some() {
+    let (length, chunked) = message::framing(&mut head.headers).map_err(|_| Fault::Protocol)?;
+    // §6.1: HTTP/1.0 has no transfer codings.
+    if chunked && head.version == Version::HTTP_10 {
         return Err(Fault::Protocol);
     }
     // §6.3 1: whatever the fields say of what another request would have got.

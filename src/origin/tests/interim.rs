@@ -12,7 +12,7 @@ const THREE: [&str; 3] = [
     "HTTP/1.1 103 Early Hints\r\nLink: </b>; rel=preload\r\n\r\n",
 ];
 
-fn listening() -> (SendOptions, mpsc::Receiver<Interim>) {
+fn listening() -> (SendOptions, mpsc::Receiver<Box<Interim>>) {
     let (interim, rx) = InterimSender::channel();
     (SendOptions { interim, ..SendOptions::default() }, rx)
 }

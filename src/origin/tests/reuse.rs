@@ -42,8 +42,8 @@ async fn rfc_9112_9_6_close_is_believed() {
     assert_eq!(server.connections(), 3);
 }
 
-#[tokio::test]
-async fn rfc_9112_9_3_1_a_connection_closed_while_idle_fails_no_request_not_even_an_unsafe_one() {
+/// And tells when it has. All requests but the first bring `hello`.
+async fn closes_behind_each_answer() -> (Scripted, Arc<Notify>) {
     let closed = Arc::new(Notify::new());
     let tell = Arc::clone(&closed);
     let server = Scripted::new(move |n, s| {
@@ -60,6 +60,12 @@ async fn rfc_9112_9_3_1_a_connection_closed_while_idle_fails_no_request_not_even
         }
     })
     .await;
+    (server, closed)
+}
+
+#[tokio::test]
+async fn rfc_9112_9_3_1_a_connection_closed_while_idle_fails_no_request_not_even_an_unsafe_one() {
+    let (server, closed) = closes_behind_each_answer().await;
     let origin = to(&server);
     assert_eq!(got(&origin).await, "ok");
     for n in 2..5 {
@@ -263,19 +269,7 @@ async fn connections_to_a_name_are_not_used_for_longer_than_its_address_holds() 
 
 #[tokio::test]
 async fn a_connection_that_the_server_closed_while_idle_is_swept_out() {
-    let closed = Arc::new(Notify::new());
-    let tell = Arc::clone(&closed);
-    let server = Scripted::new(move |_, s| {
-        let tell = Arc::clone(&tell);
-        async move {
-            let mut peer = Peer::new(s);
-            peer.head().await;
-            peer.say(OK).await;
-            drop(peer);
-            tell.notify_one();
-        }
-    })
-    .await;
+    let (server, closed) = closes_behind_each_answer().await;
     let origin = to(&server);
     origin.start();
     got(&origin).await;

@@ -133,11 +133,7 @@ impl<'t> Sending<'t> {
             Ending::Chunked { trailers } => {
                 self.out.text(b"0\r\n");
                 let lines = given.into_iter().flatten().filter(|(name, _)| trailers.contains(name));
-                for (name, value) in lines {
-                    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                        self.out.text(part);
-                    }
-                }
+                lines.for_each(|(name, value)| self.out.field(name, value));
                 self.out.text(b"\r\n");
             }
         }

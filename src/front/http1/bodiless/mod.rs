@@ -106,7 +106,6 @@ where
     let mut sending = Sending::new(body, framed.end, Outgoing::new(text));
     let sent = std::future::poll_fn(|cx| sending.poll(cx, wire)).await;
     let begun = sending.has_begun();
-    wire.timer.clear(Wait::Read);
     wire.timer.clear(Wait::Write);
     match sent {
         Ok(()) if framed.last => After::Close,

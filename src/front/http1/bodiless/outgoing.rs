@@ -4,8 +4,11 @@
 //! It is filled, then written to the last byte, then filled again: so it never holds more than [`ROOM`] and one frame,
 //! and the body is not asked for more while the client does not take what there is.
 
+use crate::front::http1::fast::COPIED;
 use crate::front::http1::wire::Wire;
+use crate::semantics::fields::push_line;
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 use std::io::{self, IoSlice, Write as _};
 use std::pin::Pin;
@@ -17,8 +20,6 @@ pub(super) const ROOM: usize = 64 * 1024;
 /// Frames that go uncopied in one write, and slices that these make.
 const PIECES: usize = 16;
 const SLICES: usize = 2 * PIECES + 1;
-/// Up to so many bytes are copied (see `fast::COPIED`).
-const COPIED: usize = 2 * 1024;
 
 pub(super) struct Outgoing<'t> {
     text: &'t mut Vec<u8>,
@@ -52,6 +53,12 @@ impl<'t> Outgoing<'t> {
     pub fn chunk_size(&mut self, size: usize) {
         let before = self.text.len();
         let _ = write!(self.text, "{size:X}\r\n"); // writing to a Vec never fails
+        self.length += self.text.len() - before;
+    }
+
+    pub fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let before = self.text.len();
+        push_line(self.text, name, value);
         self.length += self.text.len() - before;
     }
 

@@ -4,11 +4,14 @@
 use super::Client;
 use crate::body::{InBody, empty_in};
 use crate::front::http1::fields::has_token;
-use crate::front::http1::head::Head;
+use crate::front::http1::head::{self, Head};
 use crate::front::refusal::Refusal;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue, TE};
 use http::{HeaderMap, Method, Request, Uri, Version};
+
+/// Different names of fields, so that there is room for ours. Only limits far above the default let more come.
+const MOST_NAMES: usize = 6_000;
 
 /// The request, what it says about its answer, and its head. `bytes`: those that `head` was read from.
 ///
@@ -24,7 +27,12 @@ pub(super) fn build(head: &Head<'_, '_>, bytes: &[u8]) -> Result<(Request<InBody
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Refusal::BadHeaderName)?;
         trailers |= name == TE && has_token(line.value, b"trailers");
         let value = HeaderValue::from_maybe_shared(text.piece(line.value));
-        headers.append(name, value.map_err(|_| Refusal::BadHeaderValue)?);
+        let value = value.map_err(|_| Refusal::BadHeaderValue)?;
+        // Of names that were chosen to collide a map takes 6,553, and panics when it is not asked.
+        headers.try_append(name, value).map_err(|_| Refusal::TooManyHeaders)?;
+    }
+    if headers.keys_len() > MOST_NAMES {
+        return Err(Refusal::TooManyHeaders);
     }
     let mut request = Request::new(empty_in());
     *request.method_mut() = Method::from_bytes(head.method.as_bytes()).map_err(|_| Refusal::BadMethod)?;
@@ -55,11 +63,10 @@ impl<'b> Text<'b> {
 
     /// The same part of the copy, without copying it again.
     fn piece(&self, part: &[u8]) -> Bytes {
-        let start = (part.as_ptr() as usize).checked_sub(self.original.as_ptr() as usize);
-        match start.map(|start| start..start + part.len()) {
-            Some(range) if range.end <= self.copy.len() => self.copy.slice(range),
+        match head::place(self.original, part) {
+            Some(range) => self.copy.slice(range),
             // An empty value may point anywhere.
-            _ => Bytes::copy_from_slice(part),
+            None => Bytes::copy_from_slice(part),
         }
     }
 }

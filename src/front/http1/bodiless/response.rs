@@ -9,6 +9,7 @@ use crate::body::OutBody;
 use crate::front::http1::fields::has_token;
 use crate::front::refusal::Refusal;
 use crate::semantics::date;
+use crate::semantics::fields::push_line;
 use crate::time::Now;
 use http::StatusCode;
 use http::header::{
@@ -55,7 +56,7 @@ pub(super) fn encode(
             TRAILER => given.trailer = true,
             _ => {
                 given.date |= *name == DATE;
-                line(name, value, out);
+                push_line(out, name, value);
             }
         }
     }
@@ -124,13 +125,6 @@ fn status_line(parts: &Parts, client: Client, out: &mut Vec<u8>) {
     out.push(b' ');
     let canonical = || parts.status.canonical_reason().unwrap_or("<none>").as_bytes();
     out.extend_from_slice(phrase.map_or_else(canonical, ReasonPhrase::as_bytes));
-    out.extend_from_slice(b"\r\n");
-}
-
-fn line(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

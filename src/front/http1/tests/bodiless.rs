@@ -3,13 +3,9 @@
 use super::support::*;
 use crate::front::handler::Limits;
 use crate::front::refusal::Refusal;
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const LAST: &str = "GET /hit/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -233,56 +229,9 @@ async fn an_event_leaves_when_it_is_there() {
 async fn an_answer_that_waits_for_nothing_is_one_write() {
     for target in ["1000?exact", "1000,30000,20?exact", "1000,30000,20", "?end", "5000,t?trailer"] {
         let handler = Script::new(true);
-        let (io, far) = tokio::io::duplex(64 * 1024);
-        let writes = Arc::new(AtomicUsize::new(0));
-        let (_drain, told) = tokio::sync::watch::channel(false);
-        let far = Counting(far, writes.clone());
-        let serving =
-            super::super::serve(far, bytes::Bytes::new(), conn(false), handler, Default::default(), told);
-        let server = tokio::spawn(serving);
-        let (mut read, mut write) = tokio::io::split(io);
+        let (client, writes) = connect_tapped(&handler, 64 * 1024, true);
         let request = format!("GET /pieces/200/{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        write.write_all(request.as_bytes()).await.unwrap();
-        let mut got = Vec::new();
-        read.read_to_end(&mut got).await.unwrap();
-        drop((read, write));
-        server.await.unwrap();
+        let got = client.talk(request).await;
         assert_eq!((replies(&got, &["GET"]).len(), writes.load(Ordering::SeqCst)), (1, 1), "{target}");
-    }
-}
-
-struct Counting(DuplexStream, Arc<AtomicUsize>);
-
-impl AsyncRead for Counting {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, out)
-    }
-}
-
-impl AsyncWrite for Counting {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

@@ -1,6 +1,7 @@
 //! A scripted handler, a client that speaks bytes, and a reader of what comes back.
 
 use super::super::connection;
+use super::super::slow::{Bodiless, Shared};
 use crate::body::{Chunks, InBody, OutBody, Window};
 use crate::front::handler::{Conn, FastRequest, Handler, Limits};
 use crate::front::known::Known;
@@ -195,8 +196,7 @@ async fn answer(request: Request<InBody>, interims: InterimSender, seen: Arc<See
             plain(OutBody::stream(Pieces(pieces.into(), true)))
         }
         "/nonsense" => {
-            let mut response =
-                plain(OutBody::Stream(Pieces(Default::default(), true).map_err(Into::into).boxed_unsync()));
+            let mut response = plain(OutBody::stream(Pieces(Default::default(), true)));
             response.headers_mut().insert("content-length", HeaderValue::from_static("many"));
             response
         }
@@ -357,7 +357,7 @@ fn upgrade(mut request: Request<InBody>) -> Response<OutBody> {
 }
 
 /// One piece a turn.
-struct Pieces(std::collections::VecDeque<Result<Bytes, io::Error>>, bool);
+struct Pieces(VecDeque<Result<Bytes, io::Error>>, bool);
 impl http_body::Body for Pieces {
     type Data = Bytes;
     type Error = io::Error;
@@ -457,38 +457,69 @@ pub fn connect_with(handler: &Arc<Script>, limits: Limits, pipe: usize) -> Clien
 pub fn connect_by_hyper(handler: &Arc<Script>, pipe: usize) -> Client {
     let (io, far) = tokio::io::duplex(pipe);
     let (drain, told) = watch::channel(false);
-    let server = connection::serve_by_hyper(far, conn(false), handler.clone(), Arc::default(), told);
+    let (conn, handler) = (conn(false), handler.clone());
+    let shared = Shared { conn, handler, limits: Arc::default(), bodiless: Bodiless::ByHyper };
+    let server = connection::serve_shared(far, shared, told);
     Client { io, drain, server: tokio::spawn(server) }
 }
 
 /// Like [`connect_with`], but the server's IO takes one slice per write.
 pub fn connect_flat(handler: &Arc<Script>, pipe: usize) -> Client {
-    let (io, far) = tokio::io::duplex(pipe);
-    let (drain, told) = watch::channel(false);
-    let far = Flat(far);
-    let server = super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::default(), told);
-    Client { io, drain, server: tokio::spawn(server) }
+    connect_tapped(handler, pipe, false).0
 }
 
-struct Flat(DuplexStream);
-impl AsyncRead for Flat {
+/// And the number of the server's writes. `vectored`: whether its IO takes several slices at once.
+pub fn connect_tapped(handler: &Arc<Script>, pipe: usize, vectored: bool) -> (Client, Arc<AtomicUsize>) {
+    let (io, far) = tokio::io::duplex(pipe);
+    let (drain, told) = watch::channel(false);
+    let writes = Arc::new(AtomicUsize::new(0));
+    let far = Tap { io: far, writes: writes.clone(), vectored };
+    let server = super::super::serve(far, Bytes::new(), conn(false), handler.clone(), Arc::default(), told);
+    (Client { io, drain, server: tokio::spawn(server) }, writes)
+}
+
+struct Tap {
+    io: DuplexStream,
+    writes: Arc<AtomicUsize>,
+    vectored: bool,
+}
+
+impl AsyncRead for Tap {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, out)
+        Pin::new(&mut self.io).poll_read(cx, out)
     }
 }
-impl AsyncWrite for Flat {
+
+impl AsyncWrite for Tap {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if !self.vectored {
+            // As one that knows nothing of slices.
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |slice| &**slice));
+        }
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.vectored
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
