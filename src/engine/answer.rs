@@ -141,16 +141,8 @@ impl Ask {
         vary::normalise_request(&mut headers);
         fetch::strip_selective(&mut headers);
         let digest = body.as_ref().map(|b| body_digest(&incoming.method, &incoming.headers, b));
-        let parts = key::Parts {
-            scheme: incoming.scheme,
-            host: &incoming.host,
-            path: &incoming.path,
-            query: query.as_deref(),
-            origin: &policy.origin,
-            rule_bits: &resolved.key_bits,
-            body: digest.as_ref().map(|d| &d[..]),
-        };
-        let key = key::build(engine.seed, &parts, &policy.key, &headers);
+        let digest = digest.as_ref().map(|digest| &digest[..]);
+        let key = key::of(engine.seed, &seen, query.as_deref(), &resolved, &headers, digest);
         let target =
             super::request::target_uri(incoming.scheme, &incoming.host, &incoming.path, query.as_deref());
         let path_and_query = path_and_query(policy, &incoming.path, query.as_deref());

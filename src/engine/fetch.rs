@@ -24,7 +24,7 @@ use crate::semantics::fields::content_type;
 use crate::semantics::hop;
 use crate::semantics::storable::NotStored;
 use crate::semantics::validate::{self, Stored};
-use crate::store::entry::{Described, Meta};
+use crate::store::entry::{Described, Meta, field_bytes};
 use crate::store::memory::Written;
 use crate::store::{Entry, Key};
 use crate::time::Now;
@@ -317,9 +317,8 @@ impl Fetch {
     /// Known to be over `max_object`, or more than all the memory there is?
     fn fits(&self, draft: Draft, fields: &HeaderMap) -> Result<Draft, Refused> {
         let known = content_length(fields).unwrap_or(0);
-        let kept = draft.meta.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
         // What comes on top of body and fields is found out when it is all there (`Engine::put`).
-        let least = known.saturating_add(kept.sum::<usize>() as u64);
+        let least = known.saturating_add(field_bytes(&draft.meta.headers) as u64);
         if known > self.site.max_object || least > self.engine.memory.capacity() {
             Err(Refused::TooLarge)
         } else {

@@ -3,6 +3,7 @@
 //! sent; parts are length-prefixed, so that none can imitate another.
 
 use crate::engine::policy::KeyPolicy;
+use crate::engine::rules::{RequestFacts, Resolved};
 use crate::store::Key;
 use crate::store::key::{END_OF_RULES, push_optional as optional, push_part as part};
 use http::HeaderMap;
@@ -46,6 +47,28 @@ pub fn build(seed: u64, parts: &Parts<'_>, policy: &KeyPolicy, headers: &HeaderM
         optional(&mut bytes, cookie(headers, name));
     }
     Key::new(seed, &bytes)
+}
+
+/// The key that a request leads to by these rules. `query`: as keyed; `headers`: as sent on; `body`: see [`Parts`].
+pub fn of(
+    seed: u64,
+    facts: &RequestFacts<'_>,
+    query: Option<&str>,
+    resolved: &Resolved,
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+) -> Key {
+    let policy = &resolved.policy;
+    let parts = Parts {
+        scheme: facts.scheme,
+        host: facts.host,
+        path: facts.path,
+        query,
+        origin: &policy.origin,
+        rule_bits: &resolved.key_bits,
+        body,
+    };
+    build(seed, &parts, &policy.key, headers)
 }
 
 /// The first cookie of that name (RFC 6265 §5.4 leaves the order to the client; servers take the first).

@@ -242,8 +242,8 @@ impl Engine {
     /// The newest birth among what is stored or in flight for a URL.
     fn newest_birth(&self, site: &Site, url: &str) -> Birth {
         let Some((scheme, host, path, query)) = parts_of(url) else { return Birth::Unknown };
-        let facts =
-            RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &HeaderMap::new() };
+        let headers = HeaderMap::new();
+        let facts = RequestFacts { method: &Method::GET, scheme, host, path, query, headers: &headers };
         let resolved = site.rules.resolve(&facts);
         let policy = &resolved.policy;
         let one_key = resolved.repeatable
@@ -254,16 +254,7 @@ impl Engine {
             return Birth::Unknown;
         }
         let query = policy.key.apply_query(query);
-        let parts = key::Parts {
-            scheme,
-            host,
-            path,
-            query: query.as_deref(),
-            origin: &policy.origin,
-            rule_bits: &resolved.key_bits,
-            body: None,
-        };
-        let key = key::build(self.seed, &parts, &policy.key, &HeaderMap::new());
+        let key = key::of(self.seed, &facts, query.as_deref(), &resolved, &headers, None);
         // Flights first: what has left them is in the store.
         let flying = match self.flights.newest_born(&key) {
             Newest::Unknown => return Birth::Unknown,

@@ -127,7 +127,7 @@ impl Engine {
         let mut freed = 0;
         for (_, record) in page {
             if self.verdict(&record.entry) == Verdict::Hard
-                && self.memory.remove(&record.key, &record.entry) == Written::Stored
+                && self.memory.remove(&record.key(), &record.entry) == Written::Stored
             {
                 freed += 1;
             }

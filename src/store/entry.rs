@@ -27,8 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What a stored resource costs beside its entries, bytes: itself, its key's place in the map with timers and
-/// frequencies, and its entries' places in the index. Measured; a test holds the sum of it all to what the allocator gives
+/// What a stored entry costs beside itself, bytes: its place in the map, with the counters of the sketch, and its places in the index. Measured; a test holds the sum of it all to what the allocator gives
 /// (`bench/memory.rs`).
 pub const RESOURCE_OVERHEAD: usize = 130;
 
@@ -52,7 +51,7 @@ pub struct Entry {
     pub check: Check,
     /// Its coded forms.
     pub forms: Forms,
-    /// Its place in the index of the memory tier.
+    /// Its place in the index of the memory tier, and a mark of the map.
     pub(super) seat: Seat,
     /// Where the fields stand in `text`: at the end of the prepared head, or behind it ([`says::APART`]).
     fields: [u32; 2],
@@ -149,7 +148,7 @@ impl Entry {
                 source: freshness.source,
                 generation,
                 nominated: meta.nominated,
-                scheme: known_scheme(meta.place.scheme),
+                scheme: meta.place.scheme,
                 authority: meta.place.authority.clone(),
                 rule: meta.rule,
                 origin: meta.origin,
@@ -455,27 +454,19 @@ fn push_parts(out: &mut Vec<u8>, meta: &Meta, trailers: Option<&HeaderMap>) {
     parts.iter().for_each(|part| text::push_part(out, part));
 }
 
-/// [`Part::Selectors`]. Those of the place are made when they are asked for, after a purge: they would be the longest text that
+/// [`Part::Selectors`]. Those of the place are made when they are asked for ([`Selectors::of_place`]): they would be the longest text that
 /// most entries have beside their fields.
 fn selectors(meta: &Meta) -> Vec<u8> {
     let mut explicit = Vec::new();
     meta.selectors.explicit().iter().for_each(|hash| explicit.extend_from_slice(&hash.0.to_le_bytes()));
     let Place { scheme, authority, url } = &*meta.place;
-    if Selectors::of_place(known_scheme(scheme), authority, url, &explicit) == *meta.selectors {
+    if Selectors::of_place(scheme, authority, url, &explicit) == *meta.selectors {
         return [&[0], &explicit[..]].concat();
     }
     // At most 68: `purge::selectors`.
     let mut all = vec![u8::try_from(meta.selectors.implicit_len()).unwrap_or(u8::MAX)];
     meta.selectors.to_bytes(&mut all);
     all
-}
-
-fn known_scheme(scheme: &str) -> &'static str {
-    match scheme {
-        "http" => "http",
-        "https" => "https",
-        _ => "",
-    }
 }
 
 /// A span of time in a quarter of the room: to the microsecond up to 17 minutes, to the millisecond up to 12 days, to the second up to

@@ -12,14 +12,16 @@
 //!
 //! Entries have small numbers ([`Slot`]), so that a set of a million costs some megabytes; a set of one, as most URLs have,
 //! costs no allocation. One mutex guards all. Hits never take it, and nothing is done under it that grows
-//! with the number of entries: long walks go in pages.
+//! with the number of entries but the growth of a table: long walks go in pages.
 
 use super::entry::Entry;
 use super::key::Key;
 use super::resource::Resource;
 use super::urls::{Members, Urls};
-use crate::purge::SelectorHash;
+use super::wide;
+use crate::purge::{SelectorHash, Selectors};
 use slab::Slab;
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,7 +33,7 @@ pub type Slot = u32;
 /// Charged to an entry for each of its tags and groups, bytes: the set's place in its map and its share of the name.
 pub const TAG_OVERHEAD: usize = 64;
 
-/// What the index notes in an entry.
+/// What the index notes in an entry, and the map.
 #[derive(Debug)]
 pub struct Seat {
     /// How many stored resources hold the entry.
@@ -55,8 +57,17 @@ impl Default for Seat {
 /// A stored entry and where it is stored.
 #[derive(Clone, Debug)]
 pub struct Record {
-    pub key: Key,
     pub entry: Arc<Entry>,
+    hash: u64,
+    /// Its key, where the entry does not tell it.
+    beside: Option<Key>,
+}
+
+impl Record {
+    /// Made when it is asked for: few look at more than the entry.
+    pub fn key(&self) -> Key {
+        self.beside.clone().unwrap_or_else(|| self.entry.usual_key(self.hash))
+    }
 }
 
 /// The same in less room.
@@ -121,23 +132,30 @@ impl Name {
     }
 }
 
+/// Made without the lock: there are hashes to compute.
+fn selectors(resource: &Resource) -> SmallVec<[Selectors; 1]> {
+    resource.variants().iter().map(|entry| entry.selectors()).collect()
+}
+
 impl Index {
     /// A resource is about to be stored. Call before it can be seen.
     pub(super) fn enter(&self, key: &Key, resource: &Resource) {
+        let selectors = selectors(resource);
         let mut state = self.lock();
-        for entry in resource.variants() {
+        for (entry, selectors) in resource.variants().iter().zip(&selectors) {
             if entry.seat.residents.fetch_add(1, Ordering::Relaxed) == 0 {
-                state.add(key, entry);
+                state.add(key, entry, selectors);
             }
         }
     }
 
     /// A stored resource is gone from the store.
     pub(super) fn leave(&self, resource: &Resource) {
+        let selectors = selectors(resource);
         let mut state = self.lock();
-        for entry in resource.variants() {
+        for (entry, selectors) in resource.variants().iter().zip(&selectors) {
             if entry.seat.residents.fetch_sub(1, Ordering::Relaxed) == 1 {
-                state.take(entry);
+                state.take(entry, selectors);
             }
         }
     }
@@ -216,18 +234,17 @@ impl State {
     }
 
     fn record(&self, slot: Slot) -> Option<Record> {
-        let Resident { entry, hash } = self.records.get(usize::try_from(slot).ok()?)?;
-        let key = self.keys.get(&slot).cloned().unwrap_or_else(|| entry.usual_key(*hash));
-        Some(Record { key, entry: entry.clone() })
+        let Resident { entry, hash } = self.records.get(wide(slot))?;
+        Some(Record { entry: entry.clone(), hash: *hash, beside: self.keys.get(&slot).cloned() })
     }
 
     fn all_after(&self, after: Option<Slot>) -> impl Iterator<Item = Slot> {
-        let from = after.map_or(0, |slot| usize::try_from(slot).unwrap_or(usize::MAX).saturating_add(1));
+        let from = after.map_or(0, |slot| wide(slot).saturating_add(1));
         let end = self.records.capacity();
         (from..end).filter(|at| self.records.contains(*at)).filter_map(|at| Slot::try_from(at).ok())
     }
 
-    fn add(&mut self, key: &Key, entry: &Arc<Entry>) {
+    fn add(&mut self, key: &Key, entry: &Arc<Entry>, selectors: &Selectors) {
         let vacant = self.records.vacant_entry();
         // Two thousand million entries of a kilobyte: not on a machine of today. It would go unlisted.
         let Some(slot) = Slot::try_from(vacant.key()).ok().filter(|slot| *slot < END) else { return };
@@ -236,7 +253,6 @@ impl State {
             self.keys.insert(slot, key.clone());
         }
         entry.seat.slot.store(slot, Ordering::Relaxed);
-        let selectors = entry.selectors();
         if let [url, host] = selectors.url_and_host() {
             self.urls.insert(*url, slot, &self.records);
             self.hosts.entry(*host).and_modify(|slots| slots.insert(slot)).or_insert(Slots::One(slot));
@@ -271,10 +287,8 @@ impl State {
         }
     }
 
-    fn take(&mut self, entry: &Arc<Entry>) {
+    fn take(&mut self, entry: &Arc<Entry>, selectors: &Selectors) {
         let slot = entry.seat.slot.swap(NO_SLOT, Ordering::Relaxed);
-        let Ok(at) = usize::try_from(slot) else { return };
-        let selectors = entry.selectors();
         if let [url, host] = selectors.url_and_host() {
             self.urls.remove(*url, slot, &self.records);
             if self.hosts.get_mut(host).is_some_and(|slots| slots.remove(slot)) {
@@ -282,7 +296,7 @@ impl State {
             }
         }
         self.keys.remove(&slot);
-        if self.records.try_remove(at).is_none() {
+        if self.records.try_remove(wide(slot)).is_none() {
             return;
         }
         for hash in selectors.explicit() {

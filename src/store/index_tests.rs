@@ -102,7 +102,7 @@ fn assert_index_is_what_a_scan_finds(memory: &Memory) {
         assert!(
             stored
                 .iter()
-                .any(|(k, e)| *k == state.record(at as Slot).unwrap().key && Arc::ptr_eq(e, &record.entry))
+                .any(|(k, e)| *k == state.record(at as Slot).unwrap().key() && Arc::ptr_eq(e, &record.entry))
         );
     }
 }

@@ -124,7 +124,8 @@ impl Memory {
                 if let Some(before) = before {
                     self.leave(&before);
                 }
-                // A form that was made meanwhile was charged to what this has replaced with the same, for less.
+                // Weighed again: a form may have been made meanwhile, which was charged to what this has replaced; and what was replaced
+                // no longer shares with it what entries have in common.
                 if let Some(new) = new {
                     let now = self::charge(key, &new);
                     if now.weight > weight && self.shelf.exchange(key, Some(&new), Some((new.clone(), now))) {

@@ -299,7 +299,7 @@ fn key_beside<T: Kept>(key: &Key, value: &T) -> Option<Box<Key>> {
 }
 
 impl<T> Locked<T> {
-    // A thread that died here was in the middle of nothing: values are told out of the lock.
+    // A thread that died here was in the middle of nothing: under the lock values only set a mark.
     fn read(&self) -> RwLockReadGuard<'_, Rack<T>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,7 +12,7 @@ use crate::observe::access::timestamp;
 use crate::purge::{Born, By, Mode, Selector, Touch, Verdict, naming};
 use crate::semantics::fields::Lookup;
 use crate::semantics::freshness::{Forbids, Source};
-use crate::semantics::{targeted, vary};
+use crate::semantics::{storable, targeted, vary};
 use crate::store::Entry;
 use crate::store::entry::Described;
 use crate::store::index::possible_names;
@@ -158,8 +158,18 @@ pub fn variants(held: &Held, engine: &Engine, now: Now) -> Vec<VariantShown> {
     variants.map(shown).collect()
 }
 
-pub fn entry(entry: &Entry, seen: Seen, rules: &[RuleShown], engine: &Engine, now: Now) -> EntryShown {
+pub fn entry(
+    entry: &Entry,
+    seen: Seen,
+    rules: &[RuleShown],
+    store: &storable::Options,
+    engine: &Engine,
+    now: Now,
+) -> EntryShown {
     let freshness = entry.freshness();
+    let lifted =
+        |why: &Forbids| *why == Forbids::SMaxage && store.stale_despite_s_maxage && !store.strict_s_maxage;
+    let forbids = Forbids::of(&targeted::governing(&entry.full_headers()).1).filter(|why| !lifted(why));
     let text = |name| entry.first(&name).map(|value| String::from_utf8_lossy(value).into_owned());
     EntryShown {
         status: entry.status.as_u16(),
@@ -173,7 +183,7 @@ pub fn entry(entry: &Entry, seen: Seen, rules: &[RuleShown], engine: &Engine, no
         must_validate: freshness.must_validate,
         stale_while_revalidate_s: freshness.stale.while_revalidate.as_secs(),
         stale_if_error_s: freshness.stale.if_error.as_secs(),
-        stale_forbidden_by: Forbids::of(&targeted::governing(&entry.full_headers()).1).map(Forbids::as_str),
+        stale_forbidden_by: forbids.map(Forbids::as_str),
         keep_s: entry.keep().as_secs(),
         etag: text(ETAG),
         last_modified: text(LAST_MODIFIED),

@@ -31,6 +31,7 @@ use crate::semantics::cache_status::{Forward, Member};
 use crate::semantics::fields::content_type;
 use crate::semantics::freshness::Forbids;
 use crate::semantics::reuse::Why;
+use crate::semantics::storable;
 use crate::time::Now;
 use http::{HeaderMap, Method};
 use notes::Note;
@@ -161,16 +162,17 @@ impl Explained {
         let held = ask.held(now, |entry| look::seen_quietly(engine, entry, now));
         let mark = engine.markers.get(&ask.key, now.mono);
         if let Some((entry, seen)) = &held.entry {
-            let response = Some((entry.status, content_type(&**entry)));
-            self.rules = look::rules(&ask.site, &ask.resolved, response);
-            self.entry = Some(look::entry(entry, *seen, &self.rules, engine, now));
+            let content_type = content_type(&**entry);
+            let policy = ask.policy_for(entry.status, content_type);
+            self.rules = look::rules(&ask.site, &ask.resolved, Some((entry.status, content_type)));
+            self.entry = Some(look::entry(entry, *seen, &self.rules, &policy.store, engine, now));
+            self.advise_windows(&policy.store);
         }
         self.variants = look::variants(&held, engine, now);
         self.purges = look::purges(&held, ask, now);
         self.fetch_under_way =
             matches!(engine.flights.newest_born(&ask.key), crate::engine::flight::Newest::Born(_));
         self.remembered = remembered(ask, mark, now);
-        self.advise_windows(ask);
         // Without luck: what is refreshed early by chance is not refreshed here.
         match ask.way(ask.plan(&held, now, 1.0), mark) {
             Way::Serve { stale, refresh } => self.serve(ask, &held, stale, refresh, now),
@@ -252,11 +254,10 @@ impl Explained {
     }
 
     /// Windows of rules that the origin's own words make void for this page.
-    fn advise_windows(&mut self, ask: &Ask) {
+    fn advise_windows(&mut self, store: &storable::Options) {
         let Some(entry) = &self.entry else { return };
         let forbids = Forbids::ALL.into_iter().find(|why| Some(why.as_str()) == entry.stale_forbidden_by);
         let Some(why) = forbids.map(notes::forbids_stale) else { return };
-        let store = &ask.policy().store;
         let windows = [
             ("stale_while_revalidate", store.stale_while_revalidate, entry.stale_while_revalidate_s),
             ("stale_if_error", store.stale_if_error, entry.stale_if_error_s),

@@ -167,7 +167,7 @@ pub struct EntryShown {
     pub must_validate: bool,
     pub stale_while_revalidate_s: u64,
     pub stale_if_error_s: u64,
-    /// What the origin says that forbids stale use, but for windows of its own: `no-cache`, `must-revalidate`,
+    /// What the origin says that forbids stale use, but for windows of its own, and no rule lifts: `no-cache`, `must-revalidate`,
     /// `proxy-revalidate`, `s-maxage`, `unreadable-lifetime`.
     pub stale_forbidden_by: Option<&'static str>,
     /// How long it stays after expiry, to be validated.

@@ -204,18 +204,8 @@ impl Engine {
         if !is_simple(plain, &resolved) {
             return None;
         }
-        let policy = &resolved.policy;
-        let query = policy.key.apply_query(query);
-        let parts = key::Parts {
-            scheme,
-            host: &host,
-            path,
-            query: query.as_deref(),
-            origin: &policy.origin,
-            rule_bits: &resolved.key_bits,
-            body: None,
-        };
-        let key = key::build(self.seed, &parts, &policy.key, &headers);
+        let query = resolved.policy.key.apply_query(query);
+        let key = key::of(self.seed, &facts, query.as_deref(), &resolved, &headers, None);
         self.memory.holds(&key).then(|| self.memo(plain, key, resolved, site))
     }
 

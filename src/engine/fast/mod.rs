@@ -1,4 +1,4 @@
-//! The fast lane's half of a hit: a GET or HEAD that asks for nothing unusual, whose host and target were seen before, and
+//! The fast lane's half of a hit: a GET or HEAD that asks for nothing unusual, and
 //! whose entry is fresh, or stale and already being refreshed in the background, is answered from bytes that were prepared when
 //! it was stored ([`head`]). The decision is the same pure plan that every other request goes through, and conditions and ranges are judged by the same
 //! semantics; whatever they don't settle as a plain hit is left to the ordinary way.
